@@ -1,0 +1,85 @@
+"""The command line `aahr`: one sub-command per stage of the pipeline, each imported only when it is called.
+
+Errors that this project raises on purpose are printed as one line, and the exit status is 2.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model.errors import AahrError
+
+app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
+index_app = typer.Typer(no_args_is_help=True, help="Embed a gallery, publish it as an index, search it without a server.")
+app.add_typer(data_app, name="data")
+app.add_typer(index_app, name="index")
+
+
+@data_app.command("scenes")
+def data_scenes(
+    out: Annotated[Path, typer.Option(help="Folder to write scenes.json and images/ to.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 0,
+) -> None:
+    """Draw pictures of which it is known exactly which captions hold for which of them."""
+    from training.data.scenes import write_scenes
+
+    write_scenes(out, count=count, seed=seed)
+
+
+@index_app.command("rebuild")
+def index_rebuild(
+    model: Annotated[Path, typer.Option(help="Model artifact written by `aahr export`.")],
+    images: Annotated[Path, typer.Option(help="Folder of pictures, sub-folders included.")],
+    out: Annotated[Path, typer.Option(help="Index directory; a new version is published in it.")],
+    captions: Annotated[Path | None, typer.Option(help="Karpathy JSON, CSV or JSON lines (image, caption).")] = None,
+    strict: Annotated[bool, typer.Option(help="Captions whose image is not in the folder are an error.")] = False,
+) -> None:
+    """Embed pictures and captions and publish them as a new version of the index."""
+    from index.rebuild import rebuild
+
+    rebuild(model_directory=model, images=images, out=out, captions=captions, strict=strict)
+
+
+@index_app.command("search")
+def index_search(
+    directory: Annotated[Path, typer.Argument(help="Index directory.")],
+    text: Annotated[str | None, typer.Argument(help="A sentence.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture file, in place of a sentence.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model artifact, where it has moved since the rebuild.")] = None,
+    target: Annotated[str | None, typer.Option(help="image or text; default: the other modality of the query.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 10,
+) -> None:
+    """Search an index without a server."""
+    from index.console import print_search
+
+    print_search(directory, text=text, image=image, model_directory=model, target=target, limit=limit)
+
+
+@app.command()
+def serve(
+    index: Annotated[Path, typer.Option(help="Index directory.")],
+    model: Annotated[Path | None, typer.Option(help="Model artifact; default: the one the index was built with.")] = None,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+) -> None:
+    """Serve the index over HTTP."""
+    from service.app import serve as serve_http
+
+    serve_http(index_directory=index, model_directory=model, host=host, port=port)
+
+
+def main() -> None:
+    """Entry point of the console script `aahr`."""
+    try:
+        app()
+    except AahrError as error:
+        print(f"aahr: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The gallery: embedded once, published as versions, searched with FAISS."""

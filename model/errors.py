@@ -1,0 +1,94 @@
+"""The one tree of errors that this project raises on purpose.
+
+Each message names the thing, its value and the remedy. `code` is stable: clients may rely on it.
+"""
+
+
+class AahrError(Exception):
+    """Base of every error that the command line shows as one line and the service as a 4xx or 503."""
+
+    code = "error"
+
+
+class InvalidInput(AahrError):
+    """A query, picture or text that cannot be used; the sender can mend it."""
+
+    code = "invalid_input"
+
+
+class UnreadableImage(InvalidInput):
+    """The bytes are no picture, or a damaged one."""
+
+    code = "unreadable_image"
+
+
+class ImageTooLarge(InvalidInput):
+    """The picture has more pixels than are decoded."""
+
+    code = "image_too_large"
+
+
+class EmptyText(InvalidInput):
+    """Nothing is left of a text once NUL characters and white space are stripped."""
+
+    code = "empty_text"
+
+
+class TextTooLong(InvalidInput):
+    """The text has more characters than are tokenised."""
+
+    code = "text_too_long"
+
+
+class UnsupportedQuery(InvalidInput):
+    """The loaded model or index cannot answer this kind of query."""
+
+    code = "unsupported_query"
+
+
+class ItemNotFound(AahrError):
+    """No item of the gallery has this id."""
+
+    code = "item_not_found"
+
+
+class ArtifactError(AahrError):
+    """A directory written by an earlier stage cannot be used."""
+
+    code = "artifact_error"
+
+
+class ArtifactMissing(ArtifactError):
+    """The directory, or a file that its manifest names, is not there."""
+
+    code = "artifact_missing"
+
+
+class ArtifactCorrupt(ArtifactError):
+    """A size, hash, row count or format differs from what the manifest says."""
+
+    code = "artifact_corrupt"
+
+
+class ArtifactMismatch(ArtifactError):
+    """Two artifacts do not belong together, such as an index of another model."""
+
+    code = "artifact_mismatch"
+
+
+class DataError(AahrError):
+    """A data set, caption file or folder is not in the format it should be in."""
+
+    code = "invalid_data"
+
+
+class ConfigError(AahrError):
+    """A setting has an unknown name or a value that cannot work."""
+
+    code = "invalid_config"
+
+
+class TrainingError(AahrError):
+    """Training cannot go on, such as a loss that is not finite."""
+
+    code = "training_error"

@@ -1,0 +1,1 @@
+"""Training: data, objective, loop, evaluation and export of AAHR checkpoints."""

@@ -1,0 +1,1 @@
+"""Data sets: Karpathy JSON, SCAN regions, drawn scenes; cached features; batches."""
