@@ -1,0 +1,44 @@
+"""Pretrained encoders behind one small interface; importing this loads no weights and downloads nothing."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from model.errors import ConfigError
+from model.nn.backbones.base import Backbone, ImageBackbone, TextBackbone
+from model.nn.backbones.efficientnet import load_efficientnet_lite0
+from model.nn.backbones.transformer import load_bert, load_minilm
+
+__all__ = ["ImageBackbone", "TextBackbone", "load_image_backbone", "load_text_backbone"]
+
+B = TypeVar("B", bound=Backbone)
+
+_IMAGE: Mapping[str, Callable[[Path | None], ImageBackbone]] = {
+    "efficientnet-lite0": load_efficientnet_lite0,
+}
+_TEXT: Mapping[str, Callable[[Path | None], TextBackbone]] = {
+    "minilm": load_minilm,
+    "bert": load_bert,
+}
+
+
+def load_image_backbone(name: str, path: Path | None = None) -> ImageBackbone:
+    """An image backbone by the name in the configuration.
+
+    `path`: the weights file or directory, where they come from no package. Raises ConfigError that says what to
+    install or where to put the files.
+    """
+    return _load(_IMAGE, "image", name, path)
+
+
+def load_text_backbone(name: str, path: Path | None = None) -> TextBackbone:
+    """A text backbone by the name in the configuration; see `load_image_backbone`."""
+    return _load(_TEXT, "text", name, path)
+
+
+def _load(loaders: Mapping[str, Callable[[Path | None], B]], kind: str, name: str, path: Path | None) -> B:
+    if name not in loaders:
+        raise ConfigError(f"there is no {kind} backbone '{name}'; choose one of {', '.join(sorted(loaders))}")
+    if path is not None and not path.exists():
+        raise ConfigError(f"{path} of {kind} backbone '{name}' does not exist")
+    return loaders[name](path)

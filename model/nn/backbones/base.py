@@ -1,0 +1,68 @@
+"""The interface of all backbones: what goes in is what preprocessing gives, what comes out is `LocalFeatures`."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.manifest import sha256_of_file
+from model.nn.features import LocalFeatures
+from model.preprocess import ImagePreprocessing, TextPreprocessing
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained encoder whose outputs feed ours.
+
+    Loaded in evaluation mode with parameters that require gradients; who trains with it frozen freezes it.
+
+    Attributes:
+        name: as in the configuration, such as "minilm".
+        fingerprint: hex SHA-256 that changes with the weights; part of the key of cached features.
+        local_dimension: Dx of the local features.
+        global_dimension: Dg of the global feature.
+    """
+
+    def __init__(self, name: str, fingerprint: str, *, local_dimension: int, global_dimension: int) -> None:
+        super().__init__()
+        self.name = name
+        self.fingerprint = fingerprint
+        self.local_dimension = local_dimension
+        self.global_dimension = global_dimension
+
+    @abstractmethod
+    def forward(self, *inputs: Any, **named: Any) -> LocalFeatures:
+        """Local features [B, R, Dx] with their mask [B, R], and the global features [B, Dg]."""
+
+
+class ImageBackbone(Backbone):
+    """Takes pixels [B, 3, H, W], or precomputed regions where `preprocessing` is None."""
+
+    preprocessing: ImagePreprocessing | None
+
+
+class TextBackbone(Backbone):
+    """Takes input_ids [M, T] and attention_mask [M, T] as `tokenizer_file` (a tokenizer.json) makes them."""
+
+    tokenizer_file: Path
+    preprocessing: TextPreprocessing
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """One hex SHA-256 over the names and bytes of some files, in the order of their names."""
+    lines = (f"{file.name}:{sha256_of_file(file)}" for file in sorted(files, key=lambda file: file.name))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def all_valid(features: Tensor) -> Tensor:
+    """The mask [B, R] of features [B, R, Dx] without padding."""
+    return torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+
+
+def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the valid places: features [B, R, Dx] and mask [B, R] to [B, Dx]."""
+    weights = mask.unsqueeze(-1).to(features.dtype)  # [B, R, 1]
+    return (features * weights).sum(1) / weights.sum(1).clamp(min=1)
