@@ -1,0 +1,167 @@
+"""The model artifact: the directory between `aahr export` and everything that encodes."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from model.errors import ArtifactCorrupt
+from model.manifest import (
+    MANIFEST,
+    FileEntry,
+    describe_files,
+    parse_json_file,
+    read_manifest,
+    verify_files,
+    write_text_atomically,
+)
+from model.preprocess import Preprocessing
+
+MODEL_FORMAT = "aahr-model/1"
+IMAGE_GRAPH = "image.onnx"
+TEXT_GRAPH = "text.onnx"
+TOKENIZER = "tokenizer.json"
+PREPROCESSING = "preprocessing.json"
+REQUIRED_FILES = (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, PREPROCESSING)
+# Weights over 2 GB do not fit into one protobuf message; ONNX keeps them beside the graph.
+OPTIONAL_FILES = (f"{IMAGE_GRAPH}.data", f"{TEXT_GRAPH}.data")
+
+_EXPECTED = "a model directory, as `aahr export` writes it"
+
+ImageInput = Literal["pixels", "regions"]
+
+
+class CheckpointReference(BaseModel):
+    """The checkpoint that a model was exported from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    epoch: int
+    step: int
+    seed: int
+    config_sha256: str
+
+
+class ModelManifest(BaseModel):
+    """What a model is, what it was made from, and the hashes of its files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    format: Literal["aahr-model/1"]
+    name: str
+    model_id: str
+    created_at: AwareDatetime
+    dimension: int = Field(gt=0)
+    image_input: ImageInput
+    image_backbone: str
+    text_backbone: str
+    checkpoint: CheckpointReference
+    evaluation: dict[str, float]
+    versions: dict[str, str]
+    files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True)
+class ModelArtifact:
+    """A model directory that was checked."""
+
+    directory: Path
+    manifest: ModelManifest
+    preprocessing: Preprocessing
+
+    @property
+    def image_graph(self) -> Path:
+        return self.directory / IMAGE_GRAPH
+
+    @property
+    def text_graph(self) -> Path:
+        return self.directory / TEXT_GRAPH
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.directory / TOKENIZER
+
+
+def model_id_of(files: Mapping[str, FileEntry]) -> str:
+    """First 16 hex digits of the SHA-256 over the sorted lines `name:sha256`: equal bytes are the same model."""
+    lines = "".join(f"{name}:{files[name].sha256}\n" for name in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def load_model_artifact(directory: Path, *, verify: bool = True) -> ModelArtifact:
+    """Read a model directory strictly.
+
+    `verify=False` skips the comparison of sizes and hashes, for a directory that this process has just written.
+    Raises ArtifactMissing for a missing or foreign directory or file, and ArtifactCorrupt where the manifest, a file,
+    or the model id disagree.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory, ModelManifest, expected=_EXPECTED)
+    _check_manifest(directory, manifest)
+    if verify:
+        verify_files(directory, manifest.files)
+    preprocessing = parse_json_file(directory / PREPROCESSING, Preprocessing, expected=_EXPECTED)
+    _check_image_input(directory, manifest.image_input, preprocessing)
+    return ModelArtifact(directory, manifest, preprocessing)
+
+
+def seal_model_artifact(
+    directory: Path,
+    *,
+    name: str,
+    dimension: int,
+    image_input: ImageInput,
+    image_backbone: str,
+    text_backbone: str,
+    checkpoint: CheckpointReference,
+    evaluation: Mapping[str, float],
+    preprocessing: Preprocessing,
+    versions: Mapping[str, str],
+) -> ModelManifest:
+    """Write preprocessing.json and manifest.json beside the graphs and the tokenizer that are already there.
+
+    Raises ArtifactMissing for a graph or tokenizer that is not there.
+    """
+    _check_image_input(directory, image_input, preprocessing)
+    write_text_atomically(directory / PREPROCESSING, preprocessing.model_dump_json(indent=2) + "\n")
+    optional = [file for file in OPTIONAL_FILES if (directory / file).exists()]
+    files = describe_files(directory, [*REQUIRED_FILES, *optional])
+    manifest = ModelManifest(
+        format=MODEL_FORMAT,
+        name=name,
+        model_id=model_id_of(files),
+        created_at=datetime.now(UTC),
+        dimension=dimension,
+        image_input=image_input,
+        image_backbone=image_backbone,
+        text_backbone=text_backbone,
+        checkpoint=checkpoint,
+        evaluation=dict(evaluation),
+        versions=dict(versions),
+        files=files,
+    )
+    write_text_atomically(directory / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def _check_manifest(directory: Path, manifest: ModelManifest) -> None:
+    path = directory / MANIFEST
+    if absent := sorted(set(REQUIRED_FILES) - set(manifest.files)):
+        raise ArtifactCorrupt(f"{path} does not list {', '.join(absent)}; export the model again")
+    if (expected := model_id_of(manifest.files)) != manifest.model_id:
+        raise ArtifactCorrupt(
+            f"{path} says model_id {manifest.model_id}, but its files give {expected}; export the model again"
+        )
+
+
+def _check_image_input(directory: Path, image_input: ImageInput, preprocessing: Preprocessing) -> None:
+    if (image_input == "pixels") != (preprocessing.image is not None):
+        described = "none" if preprocessing.image is None else "some"
+        raise ArtifactCorrupt(
+            f"the model in {directory} takes {image_input}, but its image preprocessing is {described}; export it again"
+        )

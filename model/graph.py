@@ -1,0 +1,100 @@
+"""One ONNX graph of a model artifact, run so that a fault in it names the graph and harms nothing else."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from model.errors import ArtifactCorrupt, ArtifactError, InvalidInput
+
+OUTPUTS = ("embedding", "local_features", "local_embedding")
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+_ERRORS_ONLY = 3
+_NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
+
+
+class Graph:
+    """An ONNX Runtime session on one thread; calls from several threads at once are safe."""
+
+    def __init__(self, path: Path, *, inputs: Sequence[str], dimension: int) -> None:
+        self.path = path
+        self._dimension = dimension
+        try:
+            self._session = ort.InferenceSession(path, _session_options(), providers=_providers())
+        except Exception as error:  # ONNX Runtime's exceptions share no base class.
+            raise ArtifactCorrupt(f"{path} is no graph that ONNX Runtime can load: {_first_line(error)}") from error
+        self._check_names("inputs", [node.name for node in self._session.get_inputs()], inputs)
+        self._check_names("outputs", [node.name for node in self._session.get_outputs()], OUTPUTS)
+        self.shapes: dict[str, list[int | str | None]] = {n.name: n.shape for n in self._session.get_inputs()}
+        self._types = {node.name: _NUMPY_TYPES.get(node.type) for node in self._session.get_inputs()}
+
+    @property
+    def on_gpu(self) -> bool:
+        return _CUDA in self._session.get_providers()
+
+    def check(self, feeds: Mapping[str, NDArray[Any]]) -> None:
+        """Raise InvalidInput unless every array has the type and rank, and the fixed sizes, of the graph's input."""
+        for name, array in feeds.items():
+            shape, dtype = self.shapes[name], self._types[name]
+            fits = len(shape) == array.ndim and all(
+                not isinstance(wanted, int) or wanted == found for wanted, found in zip(shape, array.shape, strict=True)
+            )
+            if not fits or array.dtype != dtype:
+                expected = f"{np.dtype(dtype).name} [{', '.join(str(side) for side in shape)}]"
+                raise InvalidInput(f"{name} is {array.dtype} {list(array.shape)}, {self.path} takes {expected}")
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The named outputs; raises InvalidInput where they are not finite, ArtifactError where the graph fails."""
+        try:
+            arrays = cast(list[NDArray[np.float32]], self._session.run(list(outputs), dict(feeds)))
+        except Exception as error:  # As above; the session stays usable after a failed call.
+            shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+            raise ArtifactError(f"{self.path} failed on {shapes}: {_first_line(error)}; export it again") from error
+        for name, array in zip(outputs, arrays, strict=True):
+            self._check_output(name, array)
+        return arrays
+
+    def _check_output(self, name: str, array: NDArray[np.float32]) -> None:
+        if array.shape[-1] != self._dimension:
+            raise ArtifactCorrupt(
+                f"{self.path} gives {name} of dimension {array.shape[-1]}, its manifest says {self._dimension}"
+            )
+        finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        if not finite.all():
+            rows = np.flatnonzero(~finite).tolist()
+            raise InvalidInput(f"{self.path.name} gives {name} that is not finite for the rows {rows} of a batch")
+
+    def _check_names(self, kind: str, found: Sequence[str], expected: Sequence[str]) -> None:
+        if set(found) != set(expected):
+            raise ArtifactCorrupt(f"{self.path} has the {kind} {sorted(found)}, expected {sorted(expected)}")
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which under a CPU set is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _providers() -> list[str | tuple[str, dict[str, str]]]:
+    if _CUDA not in ort.get_available_providers():
+        return [_CPU]
+    # Every new batch size is a new shape: the exhaustive search for a convolution would run again for each.
+    options = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
+    return [(_CUDA, options), _CPU]
+
+
+def _session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    return options
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,213 @@
+"""From files and strings to the arrays that the graphs take: the same at training and at serving."""
+
+import re
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import Tokenizer
+
+from model.errors import EmptyText, ImageTooLarge, InvalidInput, TextTooLong, UnreadableImage
+
+MAX_PIXELS = 50_000_000
+MAX_TEXT_CHARACTERS = 10_000
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+# `_open` judges the size itself; Pillow's own check would warn, once per process and place, in the middle of a log.
+Image.MAX_IMAGE_PIXELS = None
+
+_INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Cc of Unicode without the characters that are white space.
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+
+
+class ImagePreprocessing(BaseModel):
+    """How a picture becomes a square of pixels.
+
+    `mean` and `std` are on the 0-1 scale. "squash" resizes to the square without a crop; "crop" resizes the shortest
+    side to `size` and takes the middle, as CLIP does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(default=224, gt=0)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: Literal["squash", "crop"]
+    interpolation: Literal["bicubic", "bilinear"]
+
+
+class TextPreprocessing(BaseModel):
+    """`max_length` in tokens, special ones included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_length: int = Field(ge=3)
+
+
+class Preprocessing(BaseModel):
+    """Everything that happens before the graphs; `image` is None where the image encoder takes regions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: ImagePreprocessing | None
+    text: TextPreprocessing
+
+
+class Tokens(NamedTuple):
+    """A padded batch of texts."""
+
+    input_ids: NDArray[np.int64]  # [M, T]
+    attention_mask: NDArray[np.int64]  # [M, T]
+    truncated: NDArray[np.bool_]  # [M]
+
+
+def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.Image:
+    """The first frame of a picture as upright RGB of 8 bits, transparency on white.
+
+    `at_least`: neither side is needed larger than this; big JPEGs are then decoded at a fraction of their size, which
+    is several times faster. Raises UnreadableImage and ImageTooLarge.
+    """
+    name = "the picture" if isinstance(source, bytes) else str(source)
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            _refuse_large(image, name)
+            if at_least is not None:
+                # Twice the size: the resize that follows then hides that the decoder has averaged blocks.
+                image.draft(None, (2 * at_least, 2 * at_least))
+            image.load()
+            return _upright(image, _to_rgb(image))
+    except InvalidInput:
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
+        raise UnreadableImage(f"{name} cannot be read as a picture: {_reason(error, source)}") from error
+
+
+def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
+    """An RGB picture as normalised pixels [3, H, W]; one that has the size already is not resampled."""
+    size, resample = preprocessing.size, _INTERPOLATIONS[preprocessing.interpolation]
+    box = _crop_box(image.size, size) if preprocessing.resize == "crop" else (0, 0, *image.size)
+    square = image.resize((size, size), resample, box)
+    scale = 1.0 / (255.0 * np.asarray(preprocessing.std, np.float32))
+    shift = np.asarray(preprocessing.mean, np.float32) / np.asarray(preprocessing.std, np.float32)
+    channels = np.asarray(square, np.float32) * scale - shift  # [H, W, 3]
+    return np.ascontiguousarray(channels.transpose(2, 0, 1))
+
+
+def prepare_images(images: Sequence[Image.Image], preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
+    """RGB pictures as normalised pixels [N, 3, H, W]."""
+    size = preprocessing.size
+    pixels = np.empty((len(images), 3, size, size), np.float32)
+    for row, image in enumerate(images):
+        pixels[row] = prepare_image(image, preprocessing)
+    return pixels
+
+
+def clean_text(text: str) -> str:
+    """The text without control characters and without white space at its ends.
+
+    Lone surrogates, which JSON can carry and UTF-8 cannot, become U+FFFD. Raises TextTooLong and EmptyText.
+    """
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise TextTooLong(f"the text has {len(text)} characters, at most {MAX_TEXT_CHARACTERS} are taken; shorten it")
+    encodable = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    cleaned = _CONTROL_CHARACTERS.sub("", encodable).strip()
+    if not cleaned:
+        raise EmptyText("the text is empty: it has only white space or control characters; send at least one word")
+    return cleaned
+
+
+class TextTokenizer:
+    """Texts to padded tokens, by a `tokenizers` file whose own padding and truncation are replaced; thread-safe."""
+
+    def __init__(self, tokenizer_file: Path, max_length: int) -> None:
+        self.max_length = max_length
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        padding = self._tokenizer.padding or {}
+        self._tokenizer.enable_padding(pad_id=padding.get("pad_id", 0), pad_token=padding.get("pad_token", "[PAD]"))
+        self._tokenizer.enable_truncation(max_length)
+
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        """Tokens of the cleaned texts, padded to the longest of them; raises EmptyText and TextTooLong."""
+        encodings = self._tokenizer.encode_batch([clean_text(text) for text in texts])
+        shape = (len(texts), len(encodings[0]) if encodings else 0)
+        return Tokens(
+            np.array([encoding.ids for encoding in encodings], np.int64).reshape(shape),
+            np.array([encoding.attention_mask for encoding in encodings], np.int64).reshape(shape),
+            np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
+        )
+
+
+def _refuse_large(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageTooLarge(
+            f"{name} has {width} x {height} pixels, at most {MAX_PIXELS:,} are decoded; make it smaller"
+        )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = _to_eight_bits(image)
+    if image.has_transparency_data:
+        colours = image.convert("RGBA")
+        white = Image.new("RGBA", colours.size, "white")
+        return Image.alpha_composite(white, colours).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Grey values of 16 or 32 bits scaled to 8: Pillow's own conversion clips them at 255."""
+    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0).clip(min=0.0)
+    # 16-bit modes have a white; integers of 32 bits and floats have none but the usual one that holds them.
+    whites = [1.0, 65535.0] if image.mode == "F" else [65535.0]
+    brightest = values.max()
+    white = next((white for white in whites if brightest <= white), brightest)
+    return Image.fromarray((values * (255.0 / white)).round().astype(np.uint8))
+
+
+def _upright(source: Image.Image, image: Image.Image) -> Image.Image:
+    try:
+        orientation = source.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Damaged EXIF is no reason to refuse a sound picture.
+        orientation = 1
+    method = _UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _crop_box(picture: tuple[int, int], size: int) -> tuple[float, float, float, float]:
+    """The part of the picture that is left when its shortest side is resized to `size` and the middle is cut out.
+
+    Resizing that part alone gives the same pixels, and a picture of 1 x 50,000,000 costs nothing.
+    """
+    shortest = min(picture)
+    box = []
+    for side in picture:
+        resized = int(size * side / shortest)
+        start = (resized - size) // 2
+        box.append((start * side / resized, (start + size) * side / resized))
+    (left, right), (top, bottom) = box
+    return left, top, right, bottom
+
+
+def _reason(error: Exception, source: bytes | Path) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        empty = not (source if isinstance(source, bytes) else source.stat().st_size)
+        return "it is empty" if empty else f"it is none of {', '.join(FORMATS)}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

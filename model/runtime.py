@@ -1,0 +1,238 @@
+"""Encode pictures and texts with an exported model: ONNX Runtime, no torch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.artifact import ModelArtifact, load_model_artifact
+from model.errors import InvalidInput, UnsupportedQuery
+from model.graph import OUTPUTS, Graph, usable_cores
+from model.preprocess import ImagePreprocessing, Preprocessing, TextTokenizer, Tokens, prepare_images
+
+# Rows of one call of a graph. Small enough that activations stay near the cache and memory has a bound.
+IMAGE_CHUNK = 8
+TEXT_CHUNK = 32
+GPU_CHUNK = 128
+
+PIXEL_INPUTS = ("pixels",)
+REGION_INPUTS = ("regions", "region_mask", "global_features")
+TOKEN_INPUTS = ("input_ids", "attention_mask")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Feeds = dict[str, NDArray[Any]]
+Floats = NDArray[np.float32]
+
+
+class LocalEncoding(NamedTuple):
+    """An encoding with what it was pooled from."""
+
+    embedding: Floats  # [N, D], L2-normalised
+    local_features: Floats  # [N, R or T, D], V' of the paper
+    local_embedding: Floats  # [N, D], l of the paper, before fusion
+
+
+class Runtime:
+    """Both encoders of a model.
+
+    On a CPU each graph runs on one thread, and a pool of `workers` runs chunks side by side: graphs this small lose
+    more to the hand-over between threads inside an operator than they gain. All calls share the pool, so that many
+    callers make no thread storm. Safe to use from several threads.
+    """
+
+    def __init__(self, artifact: ModelArtifact, *, workers: int | None = None) -> None:
+        manifest = artifact.manifest
+        self.artifact = artifact
+        self.tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
+        image_inputs = PIXEL_INPUTS if self.accepts_pixels else REGION_INPUTS
+        self._image_graph = Graph(artifact.image_graph, inputs=image_inputs, dimension=manifest.dimension)
+        self._text_graph = Graph(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=manifest.dimension)
+        self._workers = workers or (1 if self.on_gpu else usable_cores())
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="encode")
+
+    @classmethod
+    def load(cls, artifact: ModelArtifact | Path, *, workers: int | None = None) -> Self:
+        """The encoders of a checked artifact, or of a directory that is checked now.
+
+        Raises ArtifactMissing and ArtifactCorrupt. `workers`: calls that run side by side, default one a usable core.
+        """
+        if not isinstance(artifact, ModelArtifact):
+            artifact = load_model_artifact(artifact)
+        return cls(artifact, workers=workers)
+
+    @property
+    def model_id(self) -> str:
+        return self.artifact.manifest.model_id
+
+    @property
+    def name(self) -> str:
+        return self.artifact.manifest.name
+
+    @property
+    def dimension(self) -> int:
+        return self.artifact.manifest.dimension
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.artifact.preprocessing
+
+    @property
+    def accepts_pixels(self) -> bool:
+        """Whether pictures can be encoded; otherwise the image encoder takes precomputed regions."""
+        return self.artifact.manifest.image_input == "pixels"
+
+    @property
+    def on_gpu(self) -> bool:
+        return self._image_graph.on_gpu and self._text_graph.on_gpu
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
+        """RGB pictures to embeddings [N, D]; a chunk is prepared and encoded at a time, so memory has a bound."""
+        preprocessing = self._image_preprocessing()
+
+        def encode(chunk: Sequence[Image.Image]) -> Floats:
+            return self._image_graph.run({"pixels": prepare_images(chunk, preprocessing)}, OUTPUTS[:1])[0]
+
+        rows = self._slices(len(images), IMAGE_CHUNK)
+        return self._stack(self._map(encode, [images[chunk] for chunk in rows]))
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Texts to embeddings [M, D]; raises EmptyText and TextTooLong."""
+        return self.encode_tokens(self.tokenizer(texts))
+
+    def encode_pixels(self, pixels: Floats) -> Floats:
+        """Prepared pixels [N, 3, H, W] to embeddings [N, D]."""
+        return self._encode(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK)
+
+    def encode_regions(self, regions: Floats, region_mask: NDArray[np.bool_], global_features: Floats) -> Floats:
+        """Regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to embeddings [N, D]."""
+        if self.accepts_pixels:
+            raise UnsupportedQuery(f"the model {self.name} takes pictures, not precomputed regions")
+        feeds: Feeds = dict(zip(REGION_INPUTS, (regions, region_mask, global_features), strict=True))
+        self._image_graph.check(feeds)
+        _check_rows(feeds)
+        _check_finite(feeds)
+        _check_mask("region_mask", region_mask)
+        return self._encode(self._image_graph, feeds, IMAGE_CHUNK)
+
+    def encode_tokens(self, tokens: Tokens) -> Floats:
+        """Tokens [M, T] to embeddings [M, D]; texts of like length share a call, so that little padding is computed."""
+        feeds = self._token_feeds(tokens)
+        lengths = _lengths(tokens.attention_mask)
+        order = np.argsort(-lengths, kind="stable")
+
+        def encode(chunk: slice) -> Floats:
+            rows = order[chunk]
+            longest = lengths[rows[0]]
+            return self._text_graph.run({name: array[rows, :longest] for name, array in feeds.items()}, OUTPUTS[:1])[0]
+
+        embeddings = np.empty((len(order), self.dimension), np.float32)
+        embeddings[order] = self._stack(self._map(encode, self._slices(len(order), TEXT_CHUNK)))
+        return embeddings
+
+    def pixels_local(self, pixels: Floats) -> LocalEncoding:
+        """Prepared pixels [N, 3, H, W] with their local features, in one call: for a few items that are explained."""
+        return LocalEncoding(*self._map(self._run_all, [(self._image_graph, self._pixel_feeds(pixels))])[0])
+
+    def tokens_local(self, tokens: Tokens) -> LocalEncoding:
+        """Tokens [M, T] with their local features [M, T, D], in one call: for a few items that are explained."""
+        return LocalEncoding(*self._map(self._run_all, [(self._text_graph, self._token_feeds(tokens))])[0])
+
+    def warm_up(self) -> None:
+        """Run both encoders once, so that the first query is no slower than the next and a broken graph shows now."""
+        self.encode_texts(["a photograph"])
+        if self.accepts_pixels:
+            size = self._image_preprocessing().size
+            self.encode_pixels(np.zeros((1, 3, size, size), np.float32))
+
+    def close(self) -> None:
+        """Let the calls in flight end and stop the pool."""
+        self._pool.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _encode(self, graph: Graph, feeds: Feeds, chunk: int) -> Floats:
+        def encode(rows: slice) -> Floats:
+            return graph.run({name: array[rows] for name, array in feeds.items()}, OUTPUTS[:1])[0]
+
+        rows = len(next(iter(feeds.values())))
+        return self._stack(self._map(encode, self._slices(rows, chunk)))
+
+    @staticmethod
+    def _run_all(call: tuple[Graph, Feeds]) -> list[Floats]:
+        graph, feeds = call
+        return graph.run(feeds, OUTPUTS)
+
+    def _map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        return list(self._pool.map(function, items))
+
+    def _slices(self, rows: int, chunk: int) -> list[slice]:
+        """Chunks of at most `chunk` rows, and at least one for each worker where there are rows enough."""
+        size = GPU_CHUNK if self.on_gpu else max(1, min(chunk, -(-rows // self._workers)))
+        return [slice(start, start + size) for start in range(0, rows, size)]
+
+    def _stack(self, chunks: Sequence[Floats]) -> Floats:
+        return np.concatenate([np.empty((0, self.dimension), np.float32), *chunks])
+
+    def _image_preprocessing(self) -> ImagePreprocessing:
+        if self.preprocessing.image is None:
+            raise UnsupportedQuery(
+                f"the model {self.name} takes precomputed regions, not pictures: it serves text queries "
+                "and galleries of precomputed regions"
+            )
+        return self.preprocessing.image
+
+    def _pixel_feeds(self, pixels: Floats) -> Feeds:
+        size = self._image_preprocessing().size
+        feeds: Feeds = {"pixels": pixels}
+        self._image_graph.check(feeds)
+        if pixels.shape[2:] != (size, size):
+            raise InvalidInput(f"pixels is {list(pixels.shape)}, the model {self.name} takes [N, 3, {size}, {size}]")
+        _check_finite(feeds)
+        return feeds
+
+    def _token_feeds(self, tokens: Tokens) -> Feeds:
+        feeds: Feeds = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+        self._text_graph.check(feeds)
+        if tokens.input_ids.shape != tokens.attention_mask.shape:
+            raise InvalidInput(
+                f"input_ids is {list(tokens.input_ids.shape)}, attention_mask {list(tokens.attention_mask.shape)}"
+            )
+        _check_mask("attention_mask", tokens.attention_mask)
+        return feeds
+
+
+def _lengths(mask: NDArray[Any]) -> NDArray[np.int64]:
+    """Columns of a mask [M, T] up to the last one that counts [M]."""
+    last: NDArray[np.int64] = np.where(mask > 0, np.arange(1, mask.shape[1] + 1), 0).max(axis=1, initial=0)
+    return last
+
+
+def _check_rows(feeds: Feeds) -> None:
+    shapes = {name: list(array.shape) for name, array in feeds.items()}
+    regions, mask, features = (shapes[name] for name in REGION_INPUTS)
+    if regions[:2] != mask or regions[0] != features[0]:
+        raise InvalidInput(f"regions is {regions}, region_mask {mask}, global_features {features}: rows differ")
+
+
+def _check_mask(name: str, mask: NDArray[Any]) -> None:
+    empty = np.flatnonzero(_lengths(mask) == 0).tolist()
+    if empty:
+        raise InvalidInput(f"{name} leaves nothing in the rows {empty}")
+
+
+def _check_finite(feeds: Feeds) -> None:
+    for name, array in feeds.items():
+        if not np.isfinite(array).all():
+            raise InvalidInput(f"{name} has values that are not finite")
