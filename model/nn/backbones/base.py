@@ -1,14 +1,17 @@
 """The interface of all backbones: what goes in is what preprocessing gives, what comes out is `LocalFeatures`."""
 
 import hashlib
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from model.errors import ConfigError
 from model.manifest import sha256_of_file
 from model.nn.features import LocalFeatures
 from model.preprocess import ImagePreprocessing, TextPreprocessing
@@ -49,6 +52,17 @@ class TextBackbone(Backbone):
 
     tokenizer_file: Path
     preprocessing: TextPreprocessing
+
+
+def import_packaged(module: str, backbone: str) -> ModuleType:
+    """A module that only this backbone needs; raises ConfigError naming the package to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.replace("_", "-")
+        raise ConfigError(
+            f"backbone '{backbone}' needs a package that is not installed: pip install {package}"
+        ) from error
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:

