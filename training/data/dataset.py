@@ -1,0 +1,120 @@
+"""Pictures with their captions, as arrays of ids and rows; where they come from is the readers' business."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTextDataset:
+    """N images and M captions, every caption of one image and every image with at least one caption.
+
+    Attributes:
+        name: for messages, such as "flickr8k train".
+        image_paths: N picture files.
+        image_ids: unique and not negative, [N].
+        captions: M sentences.
+        caption_ids: unique and not negative, [M].
+        image_of_caption: row of the image that each caption belongs to, [M].
+    """
+
+    name: str
+    image_paths: tuple[Path, ...]
+    image_ids: NDArray[np.int64]
+    captions: tuple[str, ...]
+    caption_ids: NDArray[np.int64]
+    image_of_caption: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Raise DataError naming what does not fit together."""
+        self._check_lengths()
+        for kind, ids in (("image", self.image_ids), ("caption", self.caption_ids)):
+            _check_ids(f"{kind} id", ids, self.name)
+        self._check_rows()
+        blank = next((row for row, caption in enumerate(self.captions) if not caption.strip()), None)
+        if blank is not None:
+            raise DataError(f"caption {self.caption_ids[blank]} of {self.name} is empty; remove it or write it")
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.image_paths)
+
+    def subset(self, rows: NDArray[np.int64], name: str | None = None) -> "ImageTextDataset":
+        """The images at these rows, in their order, with all their captions; ids stay."""
+        new_row = np.full(len(self), -1, np.int64)
+        new_row[rows] = np.arange(len(rows))
+        of_captions = new_row[self.image_of_caption]  # [M], -1 for captions that go
+        kept = np.flatnonzero(of_captions >= 0)
+        kept = kept[np.argsort(of_captions[kept], kind="stable")]
+        return ImageTextDataset(
+            name=name or f"{self.name} ({len(rows)} images)",
+            image_paths=tuple(self.image_paths[row] for row in rows),
+            image_ids=self.image_ids[rows],
+            captions=tuple(self.captions[row] for row in kept),
+            caption_ids=self.caption_ids[kept],
+            image_of_caption=of_captions[kept],
+        )
+
+    def _check_lengths(self) -> None:
+        images, captions = len(self.image_paths), len(self.captions)
+        if not images:
+            raise DataError(f"{self.name} has no image")
+        for what, found, expected in (
+            ("image ids", self.image_ids.shape, images),
+            ("caption ids", self.caption_ids.shape, captions),
+            ("rows of captions' images", self.image_of_caption.shape, captions),
+        ):
+            if found != (expected,):
+                raise DataError(f"{self.name} has {what} of shape {found}, expected ({expected},)")
+
+    def _check_rows(self) -> None:
+        rows, images = self.image_of_caption, len(self)
+        if ((rows < 0) | (rows >= images)).any():
+            raise DataError(
+                f"a caption of {self.name} points to image row {rows.max()} or lower, it has {images} images"
+            )
+        without = np.flatnonzero(np.bincount(rows, minlength=images) == 0)
+        if without.size:
+            raise DataError(
+                f"{without.size} images of {self.name} have no caption, the first is {self.image_paths[without[0]]}"
+            )
+
+
+def concatenate(datasets: Sequence[ImageTextDataset]) -> ImageTextDataset:
+    """One data set after the other; ids are shifted so that they stay unique."""
+    return ImageTextDataset(
+        name=" + ".join(dataset.name for dataset in datasets),
+        image_paths=tuple(path for dataset in datasets for path in dataset.image_paths),
+        image_ids=_shifted([dataset.image_ids for dataset in datasets]),
+        captions=tuple(caption for dataset in datasets for caption in dataset.captions),
+        caption_ids=_shifted([dataset.caption_ids for dataset in datasets]),
+        image_of_caption=_concatenated_rows(datasets),
+    )
+
+
+def _concatenated_rows(datasets: Sequence[ImageTextDataset]) -> NDArray[np.int64]:
+    starts = np.cumsum([0, *map(len, datasets)])
+    return np.concatenate([dataset.image_of_caption + start for dataset, start in zip(datasets, starts, strict=False)])
+
+
+def _shifted(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The first ids unchanged, each later list above the largest one before it."""
+    shifted: list[NDArray[np.int64]] = []
+    start = 0
+    for part in ids:
+        shifted.append(part + start)
+        start = int(shifted[-1].max()) + 1
+    return np.concatenate(shifted)
+
+
+def _check_ids(kind: str, ids: NDArray[np.int64], name: str) -> None:
+    if (ids < 0).any():
+        raise DataError(f"{kind} {ids.min()} of {name} is negative; ids start at 0")
+    values, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise DataError(f"{kind} {values[counts > 1][0]} of {name} occurs {counts.max()} times; ids must be unique")
