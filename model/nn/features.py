@@ -17,3 +17,9 @@ class LocalFeatures(NamedTuple):
     features: Tensor
     mask: Tensor
     global_features: Tensor
+
+
+def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the valid places: features [B, R, D] and mask [B, R] to [B, D]."""
+    weights = mask.unsqueeze(-1).to(features.dtype)  # [B, R, 1]
+    return (features * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

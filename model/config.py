@@ -1,0 +1,63 @@
+"""Settings of the network: pure data, parsed from TOML recipes; an unknown key is refused."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackboneConfig(Settings):
+    """Which frozen or fine-tuned encoder gives the local and global features of one modality."""
+
+    name: str
+    path: Path | None = None
+    trainable: bool = False
+
+
+class ModelConfig(Settings):
+    """The AAHR network (DESIGN 4.1). `dimension` is D of every embedding.
+
+    `pooling` says how the local embedding l is made: "k_max" is the residual pooling alone and needs no fragment
+    relation (`vse`), "gglp" adds fragment relation and global-guided local pooling (AAHR), "mean" replaces the guided
+    pooling by the average of V' (`hrem`).
+    """
+
+    image_backbone: BackboneConfig
+    text_backbone: BackboneConfig
+    dimension: int = Field(default=1024, ge=16)
+    pooling: Literal["k_max", "gglp", "mean"] = "gglp"
+    global_fusion: bool = True
+    pooling_heads: int = Field(default=8, ge=1)
+    head_width: Literal["full", "split"] = "full"
+    relation_heads: int = Field(default=16, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    residual_weight: float = Field(default=0.8, ge=0, le=1, description="beta of l = beta r + (1 - beta) pooled")
+    k_max: int = Field(default=2, ge=1)
+    cell_components: int | None = Field(
+        default=None, ge=8, description="PCA components of the image's local features; None keeps them whole"
+    )
+    pooling_temperature: bool = Field(default=False, description="learn a temperature of the guided pooling")
+
+    @model_validator(mode="after")
+    def _dimensions_divide(self) -> Self:
+        for name, parts in (("relation_heads", self.relation_heads), ("pooling_heads", self.pooling_heads)):
+            if (name == "relation_heads" or self.head_width == "split") and self.dimension % parts:
+                raise ValueError(f"dimension {self.dimension} is not divisible by {name} {parts}")
+        if self.pooling == "gglp" and not self.global_fusion:
+            raise ValueError(
+                "pooling 'gglp' is guided by the global feature: set global_fusion = true or pooling 'mean'"
+            )
+        return self
+
+
+class FeatureDimensions(Settings):
+    """Widths of what a backbone gives: local features [B, R, local] and global features [B, global]."""
+
+    local_dimension: int
+    global_dimension: int

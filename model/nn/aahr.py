@@ -1,0 +1,86 @@
+"""The whole network: two encoders over the features of backbones, and the towers that export runs."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from model.config import FeatureDimensions, ModelConfig
+from model.nn.backbones import ImageBackbone, TextBackbone
+from model.nn.encoder import Encoding, FragmentEncoder
+from model.nn.features import LocalFeatures
+from model.nn.image_encoder import CellReduction, ImageEncoder
+from model.nn.text_encoder import TextEncoder
+
+
+class TokenBatch(NamedTuple):
+    """Token ids for a text backbone that is trained along."""
+
+    input_ids: Tensor  # [M, T]
+    attention_mask: Tensor  # [M, T]
+
+
+class AAHR(nn.Module):
+    """Image and text encoder over features (DESIGN 4.1). Frozen backbones stay outside: they are not its parameters.
+
+    `text_backbone` is given where it is fine-tuned, and is then part of the network. Image features come in as the
+    backbone gives them, or already through `reduction`, where the config has one.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        image: FeatureDimensions,
+        text: FeatureDimensions,
+        text_backbone: TextBackbone | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.reduction = (
+            CellReduction(image.local_dimension, config.cell_components) if config.cell_components else None
+        )
+        self.image_encoder = ImageEncoder(config, image)
+        self.text_encoder = TextEncoder(config, text)
+        self.text_backbone = text_backbone
+
+    def encode_images(self, images: LocalFeatures) -> Encoding:
+        """Reduced features [N, R, Dr], mask and global features of images to an Encoding."""
+        encoding: Encoding = self.image_encoder(images)
+        return encoding
+
+    def encode_texts(self, texts: LocalFeatures | TokenBatch) -> Encoding:
+        """Token states, or token ids where the text backbone is trained along, to an Encoding."""
+        if isinstance(texts, TokenBatch):
+            if self.text_backbone is None:
+                raise TypeError("token ids were given to a network whose text backbone is frozen: give it token states")
+            texts = self.text_backbone(*texts)
+        encoding: Encoding = self.text_encoder(texts)
+        return encoding
+
+
+class ImageTower(nn.Module):
+    """Pixels (or regions) to embedding, V' and l: what `image.onnx` holds."""
+
+    def __init__(self, backbone: ImageBackbone, reduction: CellReduction | None, encoder: FragmentEncoder) -> None:
+        super().__init__()
+        self.backbone, self.reduction, self.encoder = backbone, reduction, encoder
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """pixels [N, 3, H, W], or regions, mask and global features, to ([N, D], [N, R, D], [N, D])."""
+        item: LocalFeatures = self.backbone(*inputs)
+        if self.reduction is not None:
+            item = item._replace(features=self.reduction(item.features))
+        encoding: Encoding = self.encoder(item)
+        return encoding.embedding, encoding.local_features, encoding.local_embedding
+
+
+class TextTower(nn.Module):
+    """Tokens to embedding, V' and l: what `text.onnx` holds."""
+
+    def __init__(self, backbone: TextBackbone, encoder: FragmentEncoder) -> None:
+        super().__init__()
+        self.backbone, self.encoder = backbone, encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """input_ids and attention_mask [M, T] to ([M, D], [M, T, D], [M, D])."""
+        encoding: Encoding = self.encoder(self.backbone(input_ids, attention_mask))
+        return encoding.embedding, encoding.local_features, encoding.local_embedding

@@ -1,0 +1,64 @@
+"""What both encoders share behind the projection: relate the fragments, pool them, fuse with the global feature."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.config import FeatureDimensions, ModelConfig
+from model.nn.aggregation import GatedFusion, GlobalGuidedPooling, k_max_mean
+from model.nn.features import LocalFeatures, masked_mean
+
+
+class Encoding(NamedTuple):
+    """What an encoder gives for B items: names as in DESIGN 4.1."""
+
+    embedding: Tensor  # [B, D], L2-normalised
+    local_embedding: Tensor  # [B, D], l before fusion
+    local_features: Tensor  # [B, R, D], V'
+    mask: Tensor  # [B, R], True where valid
+
+
+class FragmentEncoder(nn.Module):
+    """Projected local features and a global feature to an embedding (DESIGN 4.1, steps 2 to 6)."""
+
+    def __init__(self, config: ModelConfig, projection: nn.Module, dimensions: FeatureDimensions) -> None:
+        super().__init__()
+        width = config.dimension
+        self.residual_weight, self.k_max = config.residual_weight, config.k_max
+        self.projection = projection
+        self.relation: nn.Module | None = None
+        self.guided_pooling: GlobalGuidedPooling | None = None
+        self.global_projection: nn.Module | None = None
+        if config.pooling != "k_max":
+            self.relation = nn.TransformerEncoderLayer(
+                width, config.relation_heads, dim_feedforward=width, dropout=config.dropout, batch_first=True
+            )
+        if config.pooling == "gglp":
+            self.guided_pooling = GlobalGuidedPooling(
+                width, config.pooling_heads, config.head_width, config.pooling_temperature
+            )
+        if config.global_fusion:
+            self.global_projection = nn.Linear(dimensions.global_dimension, width)
+            self.fusion = GatedFusion(width)
+
+    def forward(self, item: LocalFeatures) -> Encoding:
+        """Local features [B, R, Dx] with mask [B, R] and global features [B, Dg] to an Encoding."""
+        projected = self.projection(item.features, item.mask)  # [B, R, D]
+        related = projected
+        if self.relation is not None:
+            related = self.relation(projected, src_key_padding_mask=~item.mask)
+        whole = None if self.global_projection is None else self.global_projection(item.global_features)
+        local = self._local_embedding(projected, related, item.mask, whole)
+        embedding = F.normalize(local, dim=-1) if whole is None else self.fusion(local, whole)
+        return Encoding(embedding, local, related, item.mask)
+
+    def _local_embedding(self, projected: Tensor, related: Tensor, mask: Tensor, whole: Tensor | None) -> Tensor:
+        residual = k_max_mean(projected, mask, self.k_max)
+        if self.relation is None:
+            return residual
+        if self.guided_pooling is not None and whole is not None:
+            pooled: Tensor = self.guided_pooling(related, mask, whole)
+        else:
+            pooled = masked_mean(related, mask)
+        return self.residual_weight * residual + (1 - self.residual_weight) * pooled

@@ -1,0 +1,188 @@
+"""The training recipe: TOML parsed into frozen settings, checked as a whole before anything is loaded."""
+
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from model.config import ModelConfig, Settings
+from model.errors import ConfigError
+
+
+class MatchingConfig(Settings):
+    """L_match, also the loss of the relation part."""
+
+    loss: Literal["distance_weighted", "hard_negative", "infonce"] = "distance_weighted"
+    margin: float = Field(default=0.2, gt=0)
+    temperature: float = Field(default=0.05, gt=0, description="of InfoNCE")
+    nonzero_cut_off: float = Field(default=1.7, gt=0, le=2, description="1.9 for COCO")
+
+
+class PrototypeConfig(Settings):
+    """L_proto: dynamic clustering prototypes."""
+
+    enabled: bool = True
+    weight: float = 0.2
+    start: float = Field(default=0.24, ge=0, lt=1, description="fraction of the planned steps")
+    count: int = Field(default=384, ge=2)
+    epsilon: float = Field(default=0.1, gt=0)
+    iterations: int = Field(default=3, ge=1)
+    temperature: float = Field(default=0.1, gt=0)
+
+
+class RelationConfig(Settings):
+    """L_rel: neighbourhood relation learning."""
+
+    enabled: bool = True
+    weight: float = 1.0
+    start: float = Field(default=0.88, ge=0, lt=1)
+    sigma: float = Field(default=1.0, gt=0)
+    relevance: Literal["learned", "mean"] = "learned"
+    top: int = Field(default=10, ge=1)
+    connected_fraction: float = Field(default=0.5, gt=0, le=1)
+    graph_convolution: bool = True
+    mask_weight: float = Field(default=1.0, description="1.5 for COCO")
+    divergence_weight: float = Field(default=10.0, ge=0)
+
+
+class MomentumConfig(Settings):
+    """L_moco: momentum encoders and queues."""
+
+    enabled: bool = True
+    weight: float = 1.0
+    momentum: float = Field(default=0.999, ge=0, lt=1)
+    queue: int = Field(default=2048, ge=1)
+    temperature: float = Field(default=0.07, gt=0)
+
+
+class ObjectiveConfig(Settings):
+    """Total: L_match + L_rel + 0.2 L_proto + L_moco; every part is a switch."""
+
+    matching: MatchingConfig = MatchingConfig()
+    prototypes: PrototypeConfig = PrototypeConfig()
+    relation: RelationConfig = RelationConfig()
+    momentum: MomentumConfig = MomentumConfig()
+
+
+class OptimiserConfig(Settings):
+    """AdamW and its schedule over the planned steps."""
+
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    gradient_clip: float = Field(default=2.0, gt=0)
+    backbone_factor: float = Field(default=0.1, ge=0, description="learning rate of a fine-tuned backbone")
+    schedule: Literal["steps", "cosine"] = "steps"
+    milestones: tuple[float, ...] = (0.375, 0.625)
+    decay: float = Field(default=0.1, gt=0, le=1)
+    warm_up: float = Field(default=0.0, ge=0, lt=1, description="fraction of the planned steps")
+
+
+class BatchConfig(Settings):
+    """What a step sees: N images, each with some of its captions, and the size augmentation."""
+
+    images: int = Field(default=128, ge=2)
+    captions_per_image: int = Field(default=1, ge=1)
+    drop_cells: float = Field(default=0.2, ge=0, lt=1)
+    change_words: float = Field(default=0.2, ge=0, lt=1)
+    flips: bool = Field(default=False, description="mirrored views of the pictures, at random")
+
+
+class DataConfig(Settings):
+    """One data set. `scenes` is drawn on demand; the others are read from `captions` and `images` or `directory`."""
+
+    format: Literal["karpathy", "scan", "scenes"] = "karpathy"
+    captions: Path | None = None
+    images: Path | None = None
+    directory: Path | None = None
+    count: int = Field(default=2000, ge=1, description="of drawn scenes")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _paths_fit_format(self) -> Self:
+        if self.format == "karpathy" and (self.captions is None or self.images is None):
+            raise ValueError("a data set of format 'karpathy' needs `captions` (a JSON file) and `images` (a folder)")
+        if self.format == "scan" and self.directory is None:
+            raise ValueError("a data set of format 'scan' needs `directory`, with {split}_ims.npy and {split}_caps.txt")
+        return self
+
+
+class TrainingConfig(Settings):
+    """A whole recipe. `select_on` names the data set whose val split chooses the best epoch."""
+
+    name: str
+    seed: int = 0
+    epochs: int = Field(default=40, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    select_on: str
+    data: dict[str, DataConfig] = Field(min_length=1)
+    model: ModelConfig
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    batch: BatchConfig = BatchConfig()
+
+    @model_validator(mode="after")
+    def _parts_can_run(self) -> Self:
+        if self.select_on not in self.data:
+            raise ValueError(f"select_on = '{self.select_on}' is none of the data sets: {', '.join(self.data)}")
+        for name, part in (("prototypes", self.objective.prototypes), ("relation", self.objective.relation)):
+            if part.enabled and part.start > 0.9:
+                raise ValueError(
+                    f"objective.{name}.start = {part.start} leaves it active for less than a tenth of the steps: "
+                    "choose at most 0.9, or switch it off"
+                )
+        return self
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Parse a TOML recipe; each override is `a.b=value` with a TOML value (a bare word counts as a string).
+
+    Environment variables and ~ in paths of data sets are expanded. Raises ConfigError naming the key and the value.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no training config at {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for override in overrides:
+        _apply_override(tree, override)
+    return parse_config(_expand(tree), source=str(path))
+
+
+def parse_config(tree: dict[str, Any], source: str) -> TrainingConfig:
+    """Validate a recipe that was parsed already; `source` names it in errors."""
+    try:
+        return TrainingConfig.model_validate(tree)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg']} (got {item['input']!r:.80})"
+            for item in error.errors()
+        )
+        raise ConfigError(f"{source}: {problems}") from None
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {override}: write key=value, such as optimiser.learning_rate=1e-4")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a table")
+    tree[leaf] = value
+
+
+def _expand(tree: dict[str, Any]) -> dict[str, Any]:
+    for data in tree.get("data", {}).values():
+        for key in ("captions", "images", "directory"):
+            if isinstance(data, dict) and isinstance(data.get(key), str):
+                data[key] = os.path.expanduser(os.path.expandvars(data[key]))
+    return tree

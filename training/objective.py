@@ -1,0 +1,155 @@
+"""The objective of AAHR: named parts, each a switch of the config (DESIGN 4.2)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from model.nn.aahr import AAHR
+from model.nn.encoder import Encoding
+from model.nn.relation import (
+    GraphEnhancement,
+    Relevance,
+    connections,
+    fragment_scores,
+    intra_modal_correlation,
+    join_blocks,
+    relevance_divergence,
+)
+from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
+from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
+from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
+from training.prototypes import Prototypes
+
+
+def matching_loss(config: MatchingConfig) -> MatchingLoss:
+    """The matching loss that the config names."""
+    if config.loss == "distance_weighted":
+        return DistanceWeightedTriplet(config.margin, config.nonzero_cut_off)
+    if config.loss == "hard_negative":
+        return HardNegativeTriplet(config.margin)
+    return InfoNCE(config.temperature)
+
+
+class RelationPart(nn.Module):
+    """L_rel over the local embeddings l and the local features V' of a batch."""
+
+    def __init__(self, config: RelationConfig, dimension: int, heads: int, matching: MatchingLoss) -> None:
+        super().__init__()
+        self.config, self.matching = config, matching
+        self.enhancement = GraphEnhancement(
+            dimension, heads, convolution=config.graph_convolution, mask_weight=config.mask_weight
+        )
+        learned = config.relevance == "learned"
+        self.image_relevance = Relevance(config.top) if learned else None
+        self.text_relevance = Relevance(config.top) if learned else None
+
+    def forward(self, image: Encoding, text: Encoding, pairs: Pairs) -> Tensor:
+        """`pairs` holds the normalised local embeddings [N, D] and [M, D]; a scalar."""
+        images, texts = pairs.images, pairs.texts
+        i2t_scores, t2i_scores = fragment_scores(
+            image.local_features, image.mask, text.local_features, text.mask, self.config.top
+        )
+        i2t = i2t_scores.mean if self.image_relevance is None else self.image_relevance(i2t_scores)
+        t2i = t2i_scores.mean if self.text_relevance is None else self.text_relevance(t2i_scores)
+        i2i = intra_modal_correlation(images, images, self.config.sigma)
+        t2t = intra_modal_correlation(texts, texts, self.config.sigma)
+        connected = join_blocks(
+            *(
+                connections(block, self.config.connected_fraction)
+                for block in (i2i, i2t_scores.mean, t2i_scores.mean, t2t)
+            )
+        )
+        better_images, better_texts = self.enhancement(images, texts, join_blocks(i2i, i2t, t2i, t2t), connected)
+        loss = (
+            self.matching(pairs._replace(texts=better_texts))
+            + self.matching(pairs._replace(images=better_images))
+            + self.matching(pairs._replace(images=better_images, texts=better_texts))
+        )
+        if self.image_relevance is None:
+            return loss  # without learned relevance nothing of the divergence has a gradient
+        correlation = intra_modal_correlation(images.detach(), texts.detach(), self.config.sigma)
+        return loss + self.config.divergence_weight * relevance_divergence(i2t, t2i, correlation)
+
+
+class MomentumPart(nn.Module):
+    """L_moco: a momentum copy of the network, one queue per modality."""
+
+    def __init__(self, config: MomentumConfig, network: AAHR) -> None:
+        super().__init__()
+        self.config = config
+        self.copy = MomentumEncoder(network, config.momentum)
+        dimension = network.config.dimension
+        self.image_queue = KeyQueue(config.queue, dimension)
+        self.text_queue = KeyQueue(config.queue, dimension)
+
+    def forward(self, pairs: Pairs, image_keys: Tensor, text_keys: Tensor) -> Tensor | None:
+        """The loss once both queues are full, else None. Keys are the momentum embeddings of the same batch."""
+        loss = None
+        ids = pairs.caption_ids
+        if self.image_queue.full and self.text_queue.full:
+            gathered = pairs.images[pairs.image_of_caption]
+            loss = self._contrast(gathered, text_keys, self.text_queue, ids)
+            loss = loss + self._contrast(pairs.texts, image_keys[pairs.image_of_caption], self.image_queue, ids)
+        self.image_queue.push(image_keys, pairs.image_ids)
+        self.text_queue.push(text_keys, ids)
+        return loss
+
+    def _contrast(self, query: Tensor, key: Tensor, queue: KeyQueue, ids: Tensor) -> Tensor:
+        return momentum_contrast(
+            query, key, queue.keys.clone(), query_ids=ids, queue_ids=queue.ids, temperature=self.config.temperature
+        )
+
+
+class Objective(nn.Module):
+    """All parts that the config switches on, each started at its share of the planned steps."""
+
+    def __init__(self, config: ObjectiveConfig, network: AAHR, planned_steps: int) -> None:
+        super().__init__()
+        self.config, self.planned_steps = config, planned_steps
+        self.matching = matching_loss(config.matching)
+        dimension, heads = network.config.dimension, network.config.relation_heads
+        self.prototypes = _prototypes(config.prototypes, dimension) if config.prototypes.enabled else None
+        self.relation = (
+            RelationPart(config.relation, dimension, heads, self.matching) if config.relation.enabled else None
+        )
+        self.momentum = MomentumPart(config.momentum, network) if config.momentum.enabled else None
+
+    def forward(
+        self, step: int, image: Encoding, text: Encoding, pairs: Pairs, keys: tuple[Tensor, Tensor] | None
+    ) -> Mapping[str, Tensor]:
+        """Weighted loss parts by name: "matching", "prototypes", "relation", "momentum"; the total is their sum.
+
+        `pairs` holds the fused embeddings; `keys` the momentum embeddings of images [N, D] and captions [M, D].
+        """
+        parts = {"matching": self.matching(pairs)}
+        progress = step / self.planned_steps
+        if self.prototypes is not None and progress >= self.config.prototypes.start:
+            gathered = pairs.images[pairs.image_of_caption]
+            parts["prototypes"] = self.config.prototypes.weight * self.prototypes(gathered, pairs.texts)
+        if self.relation is not None and progress >= self.config.relation.start:
+            local = pairs._replace(
+                images=nn.functional.normalize(image.local_embedding, dim=-1),
+                texts=nn.functional.normalize(text.local_embedding, dim=-1),
+            )
+            parts["relation"] = self.config.relation.weight * self.relation(image, text, local)
+        if self.momentum is not None and keys is not None:
+            contrast = self.momentum(pairs, *keys)
+            if contrast is not None:
+                parts["momentum"] = self.config.momentum.weight * contrast
+        return parts
+
+
+def _prototypes(config: PrototypeConfig, dimension: int) -> Prototypes:
+    return Prototypes(
+        config.count,
+        dimension,
+        epsilon=config.epsilon,
+        iterations=config.iterations,
+        temperature=config.temperature,
+    )
+
+
+def total_loss(parts: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the parts."""
+    return torch.stack(list(parts.values())).sum()
