@@ -1,0 +1,82 @@
+"""Search an index from the command line, without a server."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from index.embed import Floats
+from index.gallery import Modality
+from index.rejects import printable
+from index.search import Hit, check_model, resolve_target
+from index.store import load_index
+from model.errors import InvalidInput
+from model.preprocess import decode_image
+from model.runtime import Runtime
+
+
+def print_search(
+    directory: Path,
+    text: str | None = None,
+    image: Path | None = None,
+    model_directory: Path | None = None,
+    target: str | None = None,
+    limit: int = 10,
+) -> None:
+    """Print the best hits for a sentence or a picture file as a table, and what is to be said about them.
+
+    The model is the one that the index was built with, unless `model_directory` says where it is now. Raises
+    InvalidInput for a faulty query and ArtifactError for an index or a model that cannot be used.
+    """
+    query = _query(text, image)
+    chosen = None if target is None else _modality(target)
+    index = load_index(directory)
+    with Runtime.load(model_directory or index.model_directory) as runtime:
+        check_model(index, runtime)
+        embedding, truncated = _encoded(runtime, query)
+    modality, similar = resolve_target(Modality.TEXT if isinstance(query, str) else Modality.IMAGE, chosen, index)
+    (hits,) = index.search(embedding, modality, limit)
+    _print_hits(hits, [note for note in (truncated, similar) if note is not None])
+
+
+def _query(text: str | None, image: Path | None) -> str | Path:
+    if text is not None and image is None:
+        return text
+    if image is not None and text is None:
+        return image
+    raise InvalidInput("a search takes either a sentence or --image FILE; give exactly one of them")
+
+
+def _modality(name: str) -> Modality:
+    try:
+        return Modality(name)
+    except ValueError:
+        raise InvalidInput(f"target {name!r:.40} is unknown; it is {' or '.join(Modality)}") from None
+
+
+def _encoded(runtime: Runtime, query: str | Path) -> tuple[Floats, str | None]:
+    """The embedding [1, D] of a query, and a note where only its beginning was read."""
+    if isinstance(query, Path):
+        return runtime.encode_images([_decoded(runtime, query)]), None
+    tokens = runtime.tokenizer([query])
+    note = f"the sentence is long: only its first {runtime.tokenizer.max_length} tokens were read"
+    return runtime.encode_tokens(tokens), note if tokens.truncated[0] else None
+
+
+def _decoded(runtime: Runtime, path: Path) -> Image.Image:
+    preprocessing = runtime.preprocessing.image
+    return decode_image(path, at_least=preprocessing.size if preprocessing else None)
+
+
+def _print_hits(hits: Sequence[Hit], notes: Sequence[str]) -> None:
+    console = Console(highlight=False)
+    table = Table("rank", "score", "id", "uri", "caption")
+    for rank, hit in enumerate(hits, start=1):
+        cells = (str(rank), f"{hit.score:.4f}", hit.item.id, printable(hit.item.uri), printable(hit.item.caption or ""))
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    for note in notes:
+        console.print(Text(f"note: {note}"))
+    console.print(table if hits else Text("nothing found"))
