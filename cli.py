@@ -61,13 +61,13 @@ def index_search(
 
 @app.command()
 def serve(
-    index: Annotated[Path, typer.Option(help="Index directory.")],
-    model: Annotated[Path | None, typer.Option(help="Model artifact; default: the one the index was built with.")] = None,
-    host: Annotated[str, typer.Option()] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    index: Annotated[Path | None, typer.Option(help="Index directory; default: AAHR_INDEX_DIR.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model artifact; default: AAHR_MODEL_DIR, or the index's.")] = None,
+    host: Annotated[str | None, typer.Option(help="Default: AAHR_HOST, else 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: AAHR_PORT, else 8000.")] = None,
 ) -> None:
-    """Serve the index over HTTP."""
-    from service.app import serve as serve_http
+    """Serve the index over HTTP. More settings come from the environment: see the README."""
+    from service.server import serve as serve_http
 
     serve_http(index_directory=index, model_directory=model, host=host, port=port)
 

@@ -1,0 +1,65 @@
+"""The application: routes around resources that live as long as it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from service.body import BodyLimit
+from service.cache import Cache, warn_if_unreachable
+from service.deps import Resources, State
+from service.engine import Engine
+from service.errors import install_error_handlers
+from service.pool import WorkerPool
+from service.routes import admin, health, info, items, page, search
+from service.schemas import ErrorAnswer
+from service.settings import Settings
+from service.timing import Stopwatch
+
+_DESCRIPTION = "Search pictures by a sentence and captions by a picture."
+
+
+def create_app(
+    settings: Settings, engine: Engine, cache: Cache, *, on_ready: Callable[[], None] = lambda: None
+) -> FastAPI:
+    """The application around a loaded engine, which it warms after its start and closes at its end.
+
+    `on_ready` is called once, when both encoders are warm.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        resources = Resources(settings, engine, cache, WorkerPool(settings.workers))
+        warming = asyncio.create_task(_warm(resources, on_ready))
+        try:
+            yield State(resources=resources)
+        finally:
+            await warming
+            resources.pool.close()
+            engine.close()
+            await cache.close()
+
+    # The documentation page without a content delivery network: the service may run where there is none.
+    app = FastAPIOffline(
+        title="AAHR",
+        version=version("aahr"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
+    )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    install_error_handlers(app)
+    for part in (search, items, info, health, admin, page):
+        app.include_router(part.router)
+    return app
+
+
+async def _warm(resources: Resources, on_ready: Callable[[], None]) -> None:
+    await warn_if_unreachable(resources.cache)
+    await resources.pool.run(resources.engine.warm_up, Stopwatch())
+    if not resources.engine.has_failed:
+        on_ready()

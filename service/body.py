@@ -1,0 +1,141 @@
+"""From the bytes of a request to a SearchRequest, and what its equals have in common: the digest."""
+
+import hashlib
+import json
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+from starlette.datastructures import Headers, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import BodyTooLarge, InvalidField, MalformedBody, UnsupportedMediaType, invalid_field
+from service.pool import WorkerPool
+from service.schemas import SearchRequest
+from service.timing import Stopwatch
+
+# Parsing this much JSON takes less time than the way to a thread and back.
+_SMALL_BYTES = 16_384
+_MAX_FORM_FILES = 4
+_MAX_FORM_FIELDS = 32
+
+
+class ParsedRequest(NamedTuple):
+    """`digest` is equal for two requests exactly if every field is, however they were sent."""
+
+    request: SearchRequest
+    digest: str
+
+
+class BodyLimit:
+    """ASGI middleware that lets no route read more of a body than `max_bytes`, announced or not."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        received = 0
+        announced = _content_length(scope)
+
+        async def limited() -> Message:
+            nonlocal received
+            # Before `receive`, which tells a client that waits for "100 Continue" to send it all.
+            self._check(announced)
+            message = await receive()
+            received += len(message.get("body", b""))
+            self._check(received)
+            return message
+
+        await self._app(scope, limited, send)
+
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise BodyTooLarge(
+                f"the body has more than {self._max_bytes:,} bytes; send less, such as a smaller picture"
+            )
+
+
+async def read_search_request(request: Request, pool: WorkerPool, watch: Stopwatch) -> ParsedRequest:
+    """The search request of a JSON or multipart body.
+
+    Raises UnsupportedMediaType, MalformedBody, BodyTooLarge, InvalidField, EmptyText and TextTooLong.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json":
+        body = await request.body()
+        if len(body) <= _SMALL_BYTES:
+            return parse_json(body)
+        return await pool.run(partial(parse_json, body), watch)
+    if content_type == "multipart/form-data":
+        return await pool.run(partial(parse_form, await _read_form(request)), watch)
+    sent = f"it is {content_type}" if content_type else "it has none"
+    raise UnsupportedMediaType(f"the body has to be application/json or multipart/form-data, and {sent}")
+
+
+def parse_json(body: bytes) -> ParsedRequest:
+    """JSON is taken strictly: a number in quotes is no number, and a name that comes twice is refused."""
+    try:
+        fields = json.loads(body, object_pairs_hook=_without_repetition)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBody(f"the body is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise InvalidField('the body has to be a JSON object, such as {"text": "two dogs on a beach"}', None)
+    return _parsed(fields, strict=True)
+
+
+def parse_form(fields: list[tuple[str, str | bytes]]) -> ParsedRequest:
+    """The fields of a form are text, of which numbers and truth values are made."""
+    return _parsed(_without_repetition(fields), strict=False)
+
+
+def _parsed(fields: dict[str, Any], *, strict: bool) -> ParsedRequest:
+    try:
+        request = SearchRequest.model_validate(fields, strict=strict)
+    except ValidationError as error:
+        raise invalid_field(error.errors(include_url=False, include_context=False, include_input=False)) from error
+    return ParsedRequest(request, digest_of(request))
+
+
+def digest_of(request: SearchRequest) -> str:
+    """SHA-256 over every field, so that a field that is added later cannot be forgotten."""
+    fields = request.model_dump(exclude={"image", "embedding"})
+    if request.image is not None:
+        fields["image"] = hashlib.sha256(request.image).hexdigest()
+    if request.embedding is not None:
+        fields["embedding"] = hashlib.sha256(np.array(request.embedding, np.float64).tobytes()).hexdigest()
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+async def _read_form(request: Request) -> list[tuple[str, str | bytes]]:
+    try:
+        async with request.form(max_files=_MAX_FORM_FILES, max_fields=_MAX_FORM_FIELDS) as form:
+            return [(name, await _content(value)) for name, value in form.multi_items()]
+    except HTTPException as error:
+        raise MalformedBody(f"the body is not multipart/form-data: {error.detail}") from error
+    except UnicodeError as error:
+        raise MalformedBody(f"the body is not text in the charset it names: {error}") from error
+
+
+async def _content(value: str | UploadFile) -> str | bytes:
+    return value if isinstance(value, str) else await value.read()
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise InvalidField(f"{name} is given twice; send it once", name)
+        fields[name] = value
+    return fields
+
+
+def _content_length(scope: Scope) -> int:
+    value = Headers(scope=scope).get("content-length", "")
+    return int(value) if value.isdecimal() else 0

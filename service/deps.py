@@ -1,0 +1,47 @@
+"""What routes depend on; tests override `get_resources`."""
+
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from service.body import ParsedRequest, read_search_request
+from service.cache import Cache
+from service.engine import Engine
+from service.pool import WorkerPool
+from service.settings import Settings
+from service.timing import Stopwatch
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Everything that lives as long as the service."""
+
+    settings: Settings
+    engine: Engine
+    cache: Cache
+    pool: WorkerPool
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    resources: Resources
+
+
+def get_resources(request: Request) -> Resources:
+    """The resources of the lifespan."""
+    resources: Resources = request.state.resources
+    return resources
+
+
+ResourcesDep = Annotated[Resources, Depends(get_resources)]
+StopwatchDep = Annotated[Stopwatch, Depends(Stopwatch)]
+
+
+async def get_search_request(request: Request, watch: StopwatchDep, resources: ResourcesDep) -> ParsedRequest:
+    """The search request of the body; the watch runs from before the body is read."""
+    return await read_search_request(request, resources.pool, watch)
+
+
+SearchRequestDep = Annotated[ParsedRequest, Depends(get_search_request)]

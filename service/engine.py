@@ -1,0 +1,184 @@
+"""Model and index in memory: what answers a query. No HTTP here."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.gallery import GalleryItem, Modality
+from index.search import LoadedIndex, check_model, resolve_target
+from index.store import load_index
+from model.errors import InvalidInput
+from model.preprocess import decode_image
+from model.runtime import Runtime
+from service.errors import InvalidField, NotReady
+from service.schemas import Hit, IndexRef, ModelRef, QueryEcho, SearchRequest, SearchResult
+from service.timing import Stopwatch
+
+log = logging.getLogger(__name__)
+
+
+class EncodedQuery(NamedTuple):
+    """A query as a vector, and what it is: the modality decides what is searched by default."""
+
+    embedding: NDArray[np.float32]  # [1, D], L2-normalised
+    modality: Modality
+    notes: tuple[str, ...] = ()
+    truncated: bool = False
+
+
+class Engine:
+    """One model, and the version of its index that is served; every method may be called from many threads at once.
+
+    `index` is replaced by reference: a request takes it once and finishes with the version that it began with, which
+    is freed when the last such request has ended.
+    """
+
+    def __init__(self, runtime: Runtime, index: LoadedIndex) -> None:
+        """Raises ArtifactMismatch unless the index was built with the model."""
+        check_model(index, runtime)
+        self.runtime = runtime
+        self.index = index
+        self._warm = False
+        self._failure: str | None = None
+        self._reloading = Lock()
+
+    @classmethod
+    def load(cls, index_directory: Path, model_directory: Path | None = None, *, workers: int | None = None) -> Self:
+        """The published version of the index, and its model: the one it remembers unless another place is given.
+
+        Raises ArtifactMissing, ArtifactCorrupt and ArtifactMismatch.
+        """
+        index = load_index(index_directory)
+        return cls(Runtime.load(model_directory or index.model_directory, workers=workers), index)
+
+    def warm_up(self) -> None:
+        """Run both encoders once; whether they work is what `check_ready` says afterwards."""
+        try:
+            self.runtime.warm_up()
+        except Exception as error:
+            self._failure = f"the encoders do not work: {error}"
+            log.exception("the encoders do not work")
+        else:
+            self._warm, self._failure = True, None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an encoder has failed at its last warming or since; warming it again may mend it."""
+        return self._failure is not None
+
+    def check_ready(self) -> None:
+        """Raises NotReady, with the reason, until both encoders are warm, and when one of them has failed since."""
+        if self._failure is not None:
+            raise NotReady(self._failure)
+        if not self._warm:
+            raise NotReady("the encoders are not warm yet; ask again in a second")
+
+    def search(self, request: SearchRequest, index: LoadedIndex, watch: Stopwatch) -> SearchResult:
+        """Answer one request on one version of the index; the watch gets the parts "encode" and "search".
+
+        Raises InvalidInput or ItemNotFound for a query that cannot be used, NotReady where an encoder fails.
+        """
+        with watch.measure("encode"):
+            query = self._encode(request, index)
+        with watch.measure("search"):
+            wanted = Modality(request.target) if request.target else None
+            target, note = resolve_target(query.modality, wanted, index)
+            (hits,) = index.search(query.embedding, target, request.limit, request.offset, request.score_threshold)
+        return SearchResult(
+            results=[Hit(**item_fields(hit.item, request.with_payload), score=hit.score) for hit in hits],
+            query=QueryEcho(
+                type=request.type,
+                text=request.text,
+                id=request.id,
+                target=target,
+                truncated=query.truncated,
+                notes=[*query.notes, *([note] if note else [])],
+            ),
+            index=index_ref(index),
+            model=ModelRef(name=self.runtime.name, model_id=self.runtime.model_id),
+        )
+
+    def reload(self) -> tuple[LoadedIndex, LoadedIndex]:
+        """Serve the newly published version, once it is loaded and checked: the old and the new one.
+
+        Raises ArtifactMissing, ArtifactCorrupt and ArtifactMismatch; the old version is then served as before.
+        """
+        with self._reloading:
+            old, new = self.index, load_index(self.index.directory)
+            check_model(new, self.runtime)
+            self.index = new
+        return old, new
+
+    def close(self) -> None:
+        """Let the encoders end what they do and stop them."""
+        self.runtime.close()
+
+    def _encode(self, request: SearchRequest, index: LoadedIndex) -> EncodedQuery:
+        if request.id is not None:
+            return EncodedQuery(index.embedding_of(request.id)[None], index.item(request.id).modality)
+        if request.embedding is not None:
+            # A bare vector has no modality: like a text, it searches images unless the request says otherwise.
+            return EncodedQuery(unit_vector(request.embedding, self.runtime.dimension)[None], Modality.TEXT)
+        with self._failures_noted():
+            if request.image is not None:
+                return self._encode_image(request.image)
+            return self._encode_text(request.text or "")
+
+    def _encode_text(self, text: str) -> EncodedQuery:
+        tokens = self.runtime.tokenizer([text])
+        truncated = bool(tokens.truncated[0])
+        notes = (f"the text was cut off after {tokens.input_ids.shape[1]} tokens",) if truncated else ()
+        return EncodedQuery(self.runtime.encode_tokens(tokens), Modality.TEXT, notes, truncated)
+
+    def _encode_image(self, image: bytes) -> EncodedQuery:
+        """Decoded as the gallery was, so that a picture of the gallery finds itself with a score of one."""
+        preprocessing = self.runtime.preprocessing.image
+        picture = decode_image(image, at_least=preprocessing.size if preprocessing else None)
+        return EncodedQuery(self.runtime.encode_images([picture]), Modality.IMAGE)
+
+    @contextmanager
+    def _failures_noted(self) -> Iterator[None]:
+        """What is no fault of the input is a fault of the encoders, and readiness has to know it."""
+        try:
+            yield
+        except InvalidInput:
+            raise
+        except Exception as error:
+            self._failure = f"the encoders do not work: {error}"
+            log.exception("the encoders do not work")
+            raise NotReady(self._failure) from error
+
+
+def unit_vector(values: list[float], dimension: int) -> NDArray[np.float32]:
+    """Finite numbers as an L2-normalised embedding [D]; raises InvalidField for another dimension and for zeros."""
+    if len(values) != dimension:
+        raise InvalidField(f"the embedding has {len(values)} numbers, the model has {dimension}", "embedding")
+    vector = np.array(values, np.float64)
+    largest = np.abs(vector).max()
+    if largest == 0.0:
+        raise InvalidField("the embedding is all zeros and points nowhere", "embedding")
+    # The squares of very large numbers overflow, those of very small ones vanish.
+    vector /= largest
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def item_fields(item: GalleryItem, with_payload: bool) -> dict[str, object]:
+    """The fields of an item that are shown."""
+    return {
+        "id": item.id,
+        "modality": item.modality,
+        "uri": item.uri,
+        "caption": item.caption,
+        "payload": dict(item.payload) if with_payload else None,
+    }
+
+
+def index_ref(index: LoadedIndex) -> IndexRef:
+    """Which version of which index."""
+    return IndexRef(name=index.directory.resolve().name, version=index.version)

@@ -1,0 +1,51 @@
+"""POST /admin/*: for who runs the service."""
+
+import asyncio
+import secrets
+from ipaddress import ip_address
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.deps import ResourcesDep
+from service.engine import index_ref
+from service.errors import Forbidden, Unauthorized
+from service.schemas import Reloaded
+
+_bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")
+
+
+def require_admin(
+    request: Request,
+    resources: ResourcesDep,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> None:
+    """Raises Unauthorized without the right token and, where none is set, Forbidden for clients on other machines."""
+    token = resources.settings.admin_token
+    if token is None:
+        if not _is_loopback(request):
+            raise Forbidden("without a token only clients on this machine are let in; set AAHR_ADMIN_TOKEN")
+    elif given is None or not secrets.compare_digest(given.credentials.encode(), token.get_secret_value().encode()):
+        raise Unauthorized("the header Authorization: Bearer … is missing or has another token than AAHR_ADMIN_TOKEN")
+
+
+router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)])
+
+
+@router.post("/reload")
+async def reload(resources: ResourcesDep) -> Reloaded:
+    """Serve the newly published version of the index, without an interruption.
+
+    409 where it cannot be used, such as an index of another model; the old version is then served as before.
+    """
+    # Not in the worker pool: searches go on while the files are read.
+    old, new = await asyncio.to_thread(resources.engine.reload)
+    return Reloaded(old=index_ref(old), new=index_ref(new))
+
+
+def _is_loopback(request: Request) -> bool:
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

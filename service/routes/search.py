@@ -1,0 +1,66 @@
+"""POST /search."""
+
+import hashlib
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from index.search import LoadedIndex
+from service.deps import ResourcesDep, SearchRequestDep, StopwatchDep
+from service.schemas import SearchAnswer, SearchRequest
+from service.timing import Stopwatch
+
+router = APIRouter(tags=["search"])
+
+
+def _multipart_schema() -> dict[str, Any]:
+    """The JSON request as a form: the picture is a file, and a vector cannot be sent."""
+    schema = SearchRequest.model_json_schema()
+    properties = {name: field for name, field in schema["properties"].items() if name != "embedding"}
+    properties["image"] = {"type": "string", "format": "binary", "description": "A picture file."}
+    return {**schema, "title": "SearchForm", "properties": properties}
+
+
+_REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": SearchRequest.model_json_schema()},
+        "multipart/form-data": {"schema": _multipart_schema()},
+    },
+}
+
+
+@router.post("/search", response_model=SearchAnswer, openapi_extra={"requestBody": _REQUEST_BODY})
+async def search(parsed: SearchRequestDep, watch: StopwatchDep, resources: ResourcesDep) -> Response:
+    """Find pictures by a sentence, captions by a picture, or either by an item or a vector.
+
+    The header `Server-Timing` says where the time went: queue, encode, search and cache.
+    """
+    engine, cache = resources.engine, resources.cache
+    index = engine.index
+    key = cache_key(parsed.digest, engine.runtime.model_id, index)
+    with watch.measure("cache"):
+        result = await cache.get(key)
+    cached = result is not None
+    if result is None:
+        result = await resources.pool.run(partial(_search, resources, parsed.request, index, watch), watch)
+        with watch.measure("cache"):
+            await cache.put(key, result)
+    return _answer(result, cached, watch)
+
+
+def cache_key(digest: str, model_id: str, index: LoadedIndex) -> str:
+    """Everything that an answer depends on. The index id tells versions of one number apart, as after a fresh start."""
+    parts = (digest, model_id, str(index.directory.resolve()), index.version, index.manifest.index_id)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _search(resources: ResourcesDep, request: SearchRequest, index: LoadedIndex, watch: Stopwatch) -> bytes:
+    return resources.engine.search(request, index, watch).model_dump_json().encode()
+
+
+def _answer(result: bytes, cached: bool, watch: Stopwatch) -> Response:
+    """A SearchAnswer: the cached part is JSON already, and only what is of this request is put behind it."""
+    body = b'%b,"cached":%b,"took_ms":%.3f}' % (result[:-1], b"true" if cached else b"false", watch.total_ms)
+    return Response(body, media_type="application/json", headers={"Server-Timing": watch.header()})

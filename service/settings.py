@@ -1,0 +1,55 @@
+"""Settings of the service: arguments of `serve` before environment variables before defaults."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.errors import ConfigError
+
+
+class Settings(BaseSettings):
+    """Read once, at start. Every name has the prefix AAHR_ in the environment, but REDIS_URL, which is a convention."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AAHR_", env_ignore_empty=True, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+    index_dir: Path = Field(description="Index directory, as `aahr index rebuild` writes it.")
+    model_dir: Path | None = Field(default=None, description="Model artifact; default: the one the index remembers.")
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8000, ge=0, le=65535, description="0 takes any free port.")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=1024,
+        description="Threads that decode, encode and search.",
+    )
+    max_body_bytes: int = Field(default=20_000_000, ge=1024, description="Larger request bodies get a 413.")
+    admin_token: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Bearer token of /admin/*; without one, loopback only.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, validation_alias="REDIS_URL", description="Where results are cached; default: in this process."
+    )
+    cache_ttl_s: int = Field(default=3600, ge=1, description="Seconds for which a result is kept.")
+    cache_bytes: int = Field(default=64_000_000, ge=0, description="Bound of the in-process cache.")
+
+
+def read_settings(**given: Any) -> Settings:
+    """Settings from the arguments that are not None, then the environment.
+
+    Raises ConfigError that names the first setting that is missing or cannot work.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        name = str(problem["loc"][0])
+        variable = name if name.isupper() else f"AAHR_{name.upper()}"
+        # No value in the message: it may be a token or a URL with a password.
+        raise ConfigError(f"setting {variable}: {problem['msg'].lower()}; set it or correct it") from error

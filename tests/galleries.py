@@ -1,0 +1,62 @@
+"""A small gallery for tests: pictures of one colour each, captions that name it, an index made by the colour model."""
+
+import csv
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from index.rebuild import rebuild
+from tests.artifacts import write_colour_model
+
+# "yellow" lies in a sub-folder, and its picture is a JPEG.
+PICTURES = {"red": "red.png", "green": "green.png", "blue": "blue.png", "yellow": "more/yellow.jpg"}
+
+
+@dataclass(frozen=True)
+class BuiltGallery:
+    """Where a gallery lies with everything that was made from it."""
+
+    model: Path
+    images: Path
+    captions: Path
+    index: Path
+
+    def publish(self, *, captions: bool = True, model: Path | None = None) -> None:
+        """Rebuild the index: the next version."""
+        rebuild(
+            model_directory=model or self.model,
+            images=self.images,
+            out=self.index,
+            captions=self.captions if captions else None,
+        )
+
+
+def build_gallery(directory: Path, *, captions: bool = True) -> BuiltGallery:
+    """Pictures, captions with a payload, a model and one published version of an index."""
+    gallery = BuiltGallery(
+        directory / "model", directory / "images", directory / "captions.csv", directory / "gallery-index"
+    )
+    write_colour_model(gallery.model)
+    for colour, uri in PICTURES.items():
+        write_picture(gallery.images / uri, colour)
+    with gallery.captions.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "caption", "photographer"])
+        rows.writerows([uri, f"a {colour} square", f"{colour}@example"] for colour, uri in PICTURES.items())
+    gallery.publish(captions=captions)
+    return gallery
+
+
+def write_picture(path: Path, colour: str) -> None:
+    """A file of 32 x 24 pixels of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 24), colour).save(path)
+
+
+def picture_bytes(colour: str, kind: str = "PNG") -> bytes:
+    """A picture of one colour as the bytes of a file."""
+    buffer = BytesIO()
+    Image.new("RGB", (32, 24), colour).save(buffer, kind)
+    return buffer.getvalue()

@@ -1,0 +1,52 @@
+"""An application around the tiny model of colours, in this process."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.cache import MemoryCache
+from service.engine import Engine
+from service.settings import Settings
+from tests.galleries import BuiltGallery, build_gallery
+
+LOOPBACK = ("127.0.0.1", 50000)
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> BuiltGallery:
+    """A gallery with captions; tests that publish versions build their own."""
+    return build_gallery(tmp_path_factory.mktemp("gallery"))
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of whoever runs the tests have no say in them."""
+    for name in ("REDIS_URL", "AAHR_ADMIN_TOKEN", "AAHR_INDEX_DIR", "AAHR_MODEL_DIR", "AAHR_HOST", "AAHR_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def make_app(index: Path, **settings: object) -> FastAPI:
+    """The application on an index, with settings that differ from the defaults."""
+    chosen = Settings.model_validate({"index_dir": index, "workers": 2, **settings})
+    return create_app(chosen, Engine.load(index), MemoryCache(chosen.cache_bytes, chosen.cache_ttl_s))
+
+
+def wait_until_ready(client: TestClient) -> None:
+    """Both encoders are warmed after the start of the application."""
+    deadline = time.monotonic() + 30
+    while client.get("/health/ready").status_code != 200:
+        assert time.monotonic() < deadline, client.get("/health/ready").text
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def client(gallery: BuiltGallery) -> Iterator[TestClient]:
+    """A client on this machine; what would end as a 500 comes as one."""
+    with TestClient(make_app(gallery.index), raise_server_exceptions=False, client=LOOPBACK) as client:
+        wait_until_ready(client)
+        yield client
