@@ -16,7 +16,7 @@ from index.store import load_index
 from model.errors import InvalidInput
 from model.preprocess import decode_image
 from model.runtime import Runtime
-from service.errors import InvalidField, NotReady
+from service.errors import InvalidField, NotReadyError
 from service.schemas import Hit, IndexRef, ModelRef, QueryEcho, SearchRequest, SearchResult
 from service.timing import Stopwatch
 
@@ -73,16 +73,16 @@ class Engine:
         return self._failure is not None
 
     def check_ready(self) -> None:
-        """Raises NotReady, with the reason, until both encoders are warm, and when one of them has failed since."""
+        """Raises NotReadyError, with the reason, until both encoders are warm, and when one of them has failed since."""
         if self._failure is not None:
-            raise NotReady(self._failure)
+            raise NotReadyError(self._failure)
         if not self._warm:
-            raise NotReady("the encoders are not warm yet; ask again in a second")
+            raise NotReadyError("the encoders are not warm yet; ask again in a second")
 
     def search(self, request: SearchRequest, index: LoadedIndex, watch: Stopwatch) -> SearchResult:
         """Answer one request on one version of the index; the watch gets the parts "encode" and "search".
 
-        Raises InvalidInput or ItemNotFound for a query that cannot be used, NotReady where an encoder fails.
+        Raises InvalidInput or ItemNotFound for a query that cannot be used, NotReadyError where an encoder fails.
         """
         with watch.measure("encode"):
             query = self._encode(request, index)
@@ -152,7 +152,7 @@ class Engine:
         except Exception as error:
             self._failure = f"the encoders do not work: {error}"
             log.exception("the encoders do not work")
-            raise NotReady(self._failure) from error
+            raise NotReadyError(self._failure) from error
 
 
 def unit_vector(values: list[float], dimension: int) -> NDArray[np.float32]:

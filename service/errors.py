@@ -54,19 +54,19 @@ class BodyTooLarge(InvalidInput):
     code = "body_too_large"
 
 
-class Unauthorized(AahrError):
+class UnauthorizedError(AahrError):
     """The bearer token is missing or wrong."""
 
     code = "unauthorized"
 
 
-class Forbidden(AahrError):
+class ForbiddenError(AahrError):
     """The client may not call this route from where it is."""
 
     code = "forbidden"
 
 
-class NotReady(AahrError):
+class NotReadyError(AahrError):
     """The service cannot answer yet, or not any more."""
 
     code = "not_ready"
@@ -74,15 +74,15 @@ class NotReady(AahrError):
 
 STATUS: Mapping[type[AahrError], HTTPStatus] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
-    Unauthorized: HTTPStatus.UNAUTHORIZED,
-    Forbidden: HTTPStatus.FORBIDDEN,
+    UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
     ItemNotFound: HTTPStatus.NOT_FOUND,
     ArtifactError: HTTPStatus.CONFLICT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
-    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     AahrError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 _FIELD: Mapping[type[AahrError], str] = {
@@ -93,8 +93,8 @@ _FIELD: Mapping[type[AahrError], str] = {
     ItemNotFound: "id",
 }
 _HEADERS: Mapping[type[AahrError], Mapping[str, str]] = {
-    Unauthorized: {"WWW-Authenticate": "Bearer"},
-    NotReady: {"Retry-After": "1"},
+    UnauthorizedError: {"WWW-Authenticate": "Bearer"},
+    NotReadyError: {"Retry-After": "1"},
 }
 
 

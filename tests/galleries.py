@@ -10,8 +10,8 @@ from PIL import Image
 from index.rebuild import rebuild
 from tests.artifacts import write_colour_model
 
-# "yellow" lies in a sub-folder, and its picture is a JPEG.
-PICTURES = {"red": "red.png", "green": "green.png", "blue": "blue.png", "yellow": "more/yellow.jpg"}
+# "yellow" lies in a sub-folder.
+PICTURES = {"red": "red.jpg", "green": "green.jpg", "blue": "blue.jpg", "yellow": "more/yellow.jpg"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def write_picture(path: Path, colour: str) -> None:
     Image.new("RGB", (32, 24), colour).save(path)
 
 
-def picture_bytes(colour: str, kind: str = "PNG") -> bytes:
+def picture_bytes(colour: str, kind: str = "JPEG") -> bytes:
     """A picture of one colour as the bytes of a file."""
     buffer = BytesIO()
     Image.new("RGB", (32, 24), colour).save(buffer, kind)

@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.deps import ResourcesDep
 from service.engine import index_ref
-from service.errors import Forbidden, Unauthorized
+from service.errors import ForbiddenError, UnauthorizedError
 from service.schemas import Reloaded
 
 _bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")
@@ -21,13 +21,15 @@ def require_admin(
     resources: ResourcesDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raises Unauthorized without the right token and, where none is set, Forbidden for clients on other machines."""
+    """Raises UnauthorizedError without the right token and, where none is set, ForbiddenError for clients on other machines."""
     token = resources.settings.admin_token
     if token is None:
         if not _is_loopback(request):
-            raise Forbidden("without a token only clients on this machine are let in; set AAHR_ADMIN_TOKEN")
+            raise ForbiddenError("without a token only clients on this machine are let in; set AAHR_ADMIN_TOKEN")
     elif given is None or not secrets.compare_digest(given.credentials.encode(), token.get_secret_value().encode()):
-        raise Unauthorized("the header Authorization: Bearer … is missing or has another token than AAHR_ADMIN_TOKEN")
+        raise UnauthorizedError(
+            "the header Authorization: Bearer … is missing or has another token than AAHR_ADMIN_TOKEN"
+        )
 
 
 router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)])

@@ -67,5 +67,5 @@ def read_picture(index: LoadedIndex, item_id: str, known_etags: str) -> Picture:
         content = path.read_bytes()
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             return Picture(etag, content, image.get_format_mimetype() or "application/octet-stream")
-    except OSError as error:
+    except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
         raise ItemNotFound(f"the picture of {item_id} cannot be read any more; rebuild the index") from error
