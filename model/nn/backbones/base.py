@@ -74,9 +74,3 @@ def fingerprint_of(files: Iterable[Path]) -> str:
 def all_valid(features: Tensor) -> Tensor:
     """The mask [B, R] of features [B, R, Dx] without padding."""
     return torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-
-
-def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the valid places: features [B, R, Dx] and mask [B, R] to [B, Dx]."""
-    weights = mask.unsqueeze(-1).to(features.dtype)  # [B, R, 1]
-    return (features * weights).sum(1) / weights.sum(1).clamp(min=1)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoModel
 
-from model.nn.backbones.base import TextBackbone, import_packaged, masked_mean
+from model.nn.backbones.base import TextBackbone, import_packaged
 from model.nn.backbones.pretrained import (
     TOKENIZER,
     find_directory,
@@ -14,7 +14,7 @@ from model.nn.backbones.pretrained import (
     load_pretrained,
     required_file,
 )
-from model.nn.features import LocalFeatures
+from model.nn.features import LocalFeatures, masked_mean
 from model.preprocess import TextPreprocessing
 
 MAX_LENGTH = 128

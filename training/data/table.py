@@ -1,0 +1,91 @@
+"""Local and global features of many items, on the CPU, as batches ask for them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.nn.features import LocalFeatures
+
+_ITEMS_AT_ONCE = 256
+
+
+class FeatureTable:
+    """Features of n items, each with its own number of cells or tokens.
+
+    The values lie in pieces, usually memory-mapped files, and items may share them: equal captions are stored once.
+
+    Attributes:
+        places: piece, first value and number of values of each item, [n, 3].
+        global_features: float32 [n, Dg].
+    """
+
+    def __init__(
+        self, pieces: Sequence[NDArray[Any]], places: NDArray[np.int64], global_features: NDArray[np.float32]
+    ) -> None:
+        self._pieces = tuple(pieces)  # each [S, Dx], float16 or float32
+        self.places = places
+        self.global_features = global_features
+
+    @classmethod
+    def of_regions(cls, regions: NDArray[Any], global_features: NDArray[np.float32]) -> "FeatureTable":
+        """From equally many regions per item, [n, R, Dx], which may be memory-mapped."""
+        items, count, width = regions.shape
+        places = np.stack([np.zeros(items, np.int64), np.arange(items) * count, np.full(items, count)], axis=1)
+        return cls([regions.reshape(items * count, width)], places, global_features)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def local_dimension(self) -> int:
+        return int(self._pieces[0].shape[1])
+
+    @property
+    def global_dimension(self) -> int:
+        return int(self.global_features.shape[1])
+
+    def item(self, row: int) -> NDArray[Any]:
+        """The values of one item as they are stored, [R, Dx]."""
+        piece, start, length = self.places[row]
+        values: NDArray[Any] = self._pieces[piece][start : start + length]
+        return values
+
+    def batch(self, rows: NDArray[np.int64]) -> LocalFeatures:
+        """Float32 features [B, R, Dx] padded with zeros to the longest item, mask [B, R], globals [B, Dg]."""
+        lengths = self.places[rows, 2]
+        padded = np.zeros((len(rows), int(lengths.max()), self.local_dimension), self._pieces[0].dtype)
+        for position, row in enumerate(rows):
+            padded[position, : lengths[position]] = self.item(row)
+        mask = np.arange(padded.shape[1]) < lengths[:, None]
+        return LocalFeatures(
+            torch.from_numpy(padded).float(), torch.from_numpy(mask), torch.from_numpy(self.global_features[rows])
+        )
+
+    def subset(self, rows: NDArray[np.int64]) -> "FeatureTable":
+        """The items at these rows, in their order; values are shared, not copied."""
+        return FeatureTable(self._pieces, self.places[rows], self.global_features[rows])
+
+    def values(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        """The values of some items one after the other, float32 [S, Dx], a few hundred items at a time."""
+        for start in range(0, len(rows), _ITEMS_AT_ONCE):
+            items = [self.item(row) for row in rows[start : start + _ITEMS_AT_ONCE]]
+            yield np.concatenate(items).astype(np.float32)
+
+    def projected(self, mean: NDArray[np.float32], basis: NDArray[np.float32]) -> "FeatureTable":
+        """(x - mean) basis of every value as float16 in memory; mean [Dx] and basis [Dx, k].
+
+        All raw values are never in memory together.
+        """
+        _, first, inverse = np.unique(self.places, axis=0, return_index=True, return_inverse=True)
+        lengths = self.places[first, 2]
+        starts = np.cumsum(lengths) - lengths
+        reduced = np.empty((int(lengths.sum()), basis.shape[1]), np.float16)
+        done = 0
+        for values in self.values(first):
+            reduced[done : done + len(values)] = (values - mean) @ basis
+            done += len(values)
+        places = np.stack([np.zeros_like(starts), starts, lengths], axis=1)
+        return FeatureTable([reduced], places[inverse.reshape(-1)], self.global_features)
