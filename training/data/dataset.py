@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import DataError
+
+Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,15 @@ def concatenate(datasets: Sequence[ImageTextDataset]) -> ImageTextDataset:
         caption_ids=_shifted([dataset.caption_ids for dataset in datasets]),
         image_of_caption=_concatenated_rows(datasets),
     )
+
+
+def refuse_missing_pictures(paths: Sequence[Path], folder: Path, what: str) -> None:
+    """Raise DataError that counts the pictures of `what` that are no files, and names the first."""
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(paths)} pictures of {what} are not below {folder}, the first is {missing[0].name}"
+        )
 
 
 def _concatenated_rows(datasets: Sequence[ImageTextDataset]) -> NDArray[np.int64]:

@@ -6,15 +6,13 @@ Karpathy and Fei-Fei, "Deep Visual-Semantic Alignments for Generating Image Desc
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from model.errors import DataError
-from training.data.dataset import ImageTextDataset
-
-Split = Literal["train", "val", "test"]
+from training.data.dataset import ImageTextDataset, Split, refuse_missing_pictures
 
 # COCO's validation images that Karpathy's split adds to training.
 _TRAIN_NAMES = frozenset({"train", "restval"})
@@ -57,7 +55,7 @@ def load_karpathy(json_file: Path, images: Path, split: Split) -> ImageTextDatas
         found = ", ".join(sorted({image.split for image in content.images})) or "none"
         raise DataError(f"{json_file} has no image of split '{split}'; its splits: {found}")
     paths = tuple(images / image.path for image in chosen)
-    _refuse_missing(paths, images, f"split '{split}' of {json_file}")
+    refuse_missing_pictures(paths, images, f"split '{split}' of {json_file}")
     return _dataset(f"{content.dataset or json_file.stem} {split}", chosen, paths)
 
 
@@ -100,11 +98,3 @@ def _refuse_duplicates(json_file: Path, images: Iterable[_Image]) -> None:
         (value, count), *_ = Counter(values).most_common(1) or [(None, 0)]
         if count > 1:
             raise DataError(f"{json_file} has {kind} {value} {count} times; each may stand once")
-
-
-def _refuse_missing(paths: Sequence[Path], images: Path, what: str) -> None:
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(paths)} pictures of {what} are not below {images}, the first is {missing[0].name}"
-        )

@@ -30,11 +30,13 @@ class FeatureTable:
         self.global_features = global_features
 
     @classmethod
-    def of_regions(cls, regions: NDArray[Any], global_features: NDArray[np.float32]) -> "FeatureTable":
-        """From equally many regions per item, [n, R, Dx], which may be memory-mapped."""
-        items, count, width = regions.shape
-        places = np.stack([np.zeros(items, np.int64), np.arange(items) * count, np.full(items, count)], axis=1)
-        return cls([regions.reshape(items * count, width)], places, global_features)
+    def of_regions(
+        cls, regions: NDArray[Any], rows: NDArray[np.int64], global_features: NDArray[np.float32]
+    ) -> "FeatureTable":
+        """From equally many regions per row, [rows, R, Dx], and the row of each item, [n]; nothing is copied."""
+        _, count, width = regions.shape
+        places = np.stack([np.zeros_like(rows), rows * count, np.full_like(rows, count)], axis=1)
+        return cls([regions.reshape(-1, width)], places, global_features)
 
     def __len__(self) -> int:
         return len(self.places)

@@ -6,7 +6,9 @@ from typing import TypeVar
 
 from model.errors import ConfigError
 from model.nn.backbones.base import Backbone, ImageBackbone, TextBackbone
+from model.nn.backbones.clip import load_clip, load_clip_text
 from model.nn.backbones.efficientnet import load_efficientnet_lite0
+from model.nn.backbones.regions import load_regions
 from model.nn.backbones.transformer import load_bert, load_minilm
 
 __all__ = ["ImageBackbone", "TextBackbone", "load_image_backbone", "load_text_backbone"]
@@ -15,10 +17,13 @@ B = TypeVar("B", bound=Backbone)
 
 _IMAGE: Mapping[str, Callable[[Path | None], ImageBackbone]] = {
     "efficientnet-lite0": load_efficientnet_lite0,
+    "clip": load_clip,
+    "regions": load_regions,
 }
 _TEXT: Mapping[str, Callable[[Path | None], TextBackbone]] = {
     "minilm": load_minilm,
     "bert": load_bert,
+    "clip-text": load_clip_text,
 }
 
 
@@ -41,4 +46,4 @@ def _load(loaders: Mapping[str, Callable[[Path | None], B]], kind: str, name: st
         raise ConfigError(f"there is no {kind} backbone '{name}'; choose one of {', '.join(sorted(loaders))}")
     if path is not None and not path.exists():
         raise ConfigError(f"{path} of {kind} backbone '{name}' does not exist")
-    return loaders[name](path)
+    return loaders[name](path).eval()

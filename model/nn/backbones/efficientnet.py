@@ -24,7 +24,6 @@ class EfficientNetLite0(ImageBackbone):
             size=224, mean=(0.498,) * 3, std=(0.502,) * 3, resize="squash", interpolation="bicubic"
         )
         self.network = _network(weights)
-        self.eval()
 
     def forward(self, pixels: Tensor) -> LocalFeatures:
         """Pixels [B, 3, 224, 224] to 49 cells of 1,280."""

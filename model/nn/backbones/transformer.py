@@ -32,7 +32,6 @@ class TransformerText(TextBackbone):
         self.network = network
         self.tokenizer_file = required_file(directory, TOKENIZER, name)
         self.preprocessing = TextPreprocessing(max_length=min(MAX_LENGTH, network.config.max_position_embeddings))
-        self.eval()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> LocalFeatures:
         """Tokens [M, T] to their states [M, T, Dx]."""

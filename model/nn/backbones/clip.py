@@ -1,0 +1,106 @@
+"""CLIP's two encoders, each with its embedding as the global feature (Radford et al., ICML 2021)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+
+from model.errors import ConfigError
+from model.nn.backbones.base import ImageBackbone, TextBackbone, all_valid
+from model.nn.backbones.pretrained import (
+    TOKENIZER,
+    find_directory,
+    fingerprint_of_directory,
+    load_pretrained,
+    required_file,
+)
+from model.nn.features import LocalFeatures
+from model.preprocess import ImagePreprocessing, TextPreprocessing
+
+HUB_ID = "openai/clip-vit-base-patch32"
+PREPROCESSOR = "preprocessor_config.json"
+_RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+
+
+class ClipImage(ImageBackbone):
+    """Patch tokens without the class token as local features; the projected image embedding as the global feature."""
+
+    def __init__(self, directory: Path) -> None:
+        network: Any = load_pretrained(CLIPVisionModelWithProjection, directory)
+        config = network.config
+        super().__init__(
+            "clip",
+            fingerprint_of_directory(directory),
+            local_dimension=int(config.hidden_size),
+            global_dimension=int(config.projection_dim),
+        )
+        self.preprocessing = _read_preprocessing(directory, int(config.image_size))
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> LocalFeatures:
+        """Pixels [B, 3, H, W] to R patches [B, R, Dx], 49 for ViT-B/32."""
+        found = self.network(pixel_values=pixels)
+        patches = found.last_hidden_state[:, 1:]  # [B, 1 + R, Dx] to [B, R, Dx]
+        return LocalFeatures(patches, all_valid(patches), found.image_embeds)
+
+
+class ClipText(TextBackbone):
+    """Token states as local features; the projected text embedding as the global feature."""
+
+    def __init__(self, directory: Path) -> None:
+        network: Any = load_pretrained(CLIPTextModelWithProjection, directory)
+        config = network.config
+        super().__init__(
+            "clip-text",
+            fingerprint_of_directory(directory),
+            local_dimension=int(config.hidden_size),
+            global_dimension=int(config.projection_dim),
+        )
+        self.network = network
+        self.tokenizer_file = required_file(directory, TOKENIZER, self.name)
+        self.preprocessing = TextPreprocessing(max_length=int(config.max_position_embeddings))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> LocalFeatures:
+        """Tokens [M, T] to their states [M, T, Dx]."""
+        found = self.network(input_ids=input_ids, attention_mask=attention_mask)
+        return LocalFeatures(found.last_hidden_state, attention_mask.bool(), found.text_embeds)
+
+
+def load_clip(path: Path | None) -> ClipImage:
+    """CLIP's image encoder, ViT-B/32 where no directory is given."""
+    return ClipImage(find_directory("clip", path, HUB_ID))
+
+
+def load_clip_text(path: Path | None) -> ClipText:
+    """CLIP's text encoder, of ViT-B/32 where no directory is given."""
+    return ClipText(find_directory("clip-text", path, HUB_ID))
+
+
+def _read_preprocessing(directory: Path, image_size: int) -> ImagePreprocessing:
+    """What CLIP's own image processor does, refused where ours would do something else."""
+    file = required_file(directory, PREPROCESSOR, "clip")
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        sizes = {_side(settings["size"], "shortest_edge"), _side(settings["crop_size"], "height"), image_size}
+        preprocessing = ImagePreprocessing(
+            size=image_size,
+            mean=settings["image_mean"],
+            std=settings["image_std"],
+            resize="crop",
+            interpolation=_RESAMPLING[settings["resample"]],
+        )
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ConfigError(f"{file} is not the configuration of CLIP's image processor: {error!r:.120}") from error
+    if len(sizes) > 1:
+        raise ConfigError(
+            f"{file} resizes and crops to {sorted(sizes)}; only one size, the model's {image_size}, is known"
+        )
+    return preprocessing
+
+
+def _side(size: Any, key: str) -> int:
+    """Older files hold the number itself."""
+    return int(size[key] if isinstance(size, dict) else size)
