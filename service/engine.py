@@ -73,7 +73,7 @@ class Engine:
         return self._failure is not None
 
     def check_ready(self) -> None:
-        """Raises NotReadyError, with the reason, until both encoders are warm, and when one of them has failed since."""
+        """Raises NotReadyError with the reason, until both encoders are warm and after one of them has failed."""
         if self._failure is not None:
             raise NotReadyError(self._failure)
         if not self._warm:

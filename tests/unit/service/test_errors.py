@@ -1,0 +1,68 @@
+"""Every error has a status and the one shape."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+import service.errors
+from model import errors
+from model.errors import AahrError
+from service.errors import InvalidField, aahr_error_response, error_response, status_of
+
+
+def all_classes(base: type[AahrError]) -> Iterator[type[AahrError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from all_classes(kind)
+
+
+KINDS = [kind for kind in dict.fromkeys(all_classes(AahrError)) if kind is not InvalidField]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_has_a_status_a_code_and_the_shape(kind: type[AahrError]) -> None:
+    response = aahr_error_response(kind("what was wrong"))
+    answer = json.loads(bytes(response.body))["error"]
+    assert 400 <= response.status_code < 600
+    assert (answer["code"], answer["message"]) == (kind.code, "what was wrong")
+
+
+def test_codes_tell_classes_apart() -> None:
+    kinds = list(all_classes(AahrError))
+    assert len({kind.code for kind in kinds}) == len(set(kinds))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (service.errors.MalformedBody, 400),
+        (service.errors.UnauthorizedError, 401),
+        (service.errors.ForbiddenError, 403),
+        (errors.ItemNotFound, 404),
+        (errors.ArtifactMismatch, 409),
+        (service.errors.BodyTooLarge, 413),
+        (errors.ImageTooLarge, 413),
+        (service.errors.UnsupportedMediaType, 415),
+        (errors.UnreadableImage, 422),
+        (errors.EmptyText, 422),
+        (errors.TextTooLong, 422),
+        (errors.UnsupportedQuery, 422),
+        (service.errors.NotReadyError, 503),
+    ],
+)
+def test_statuses(kind: type[AahrError], status: int) -> None:
+    assert status_of(kind("wrong")) == status
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a" * 1_000_000, "\x00"])
+def test_what_a_client_sent_can_be_shown(text: str) -> None:
+    response = error_response(422, "code", text, text)
+    answer = json.loads(bytes(response.body))["error"]
+    assert answer["code"] == "code"
+    assert len(response.body) < 5000
+
+
+def test_waiting_and_asking_again_are_told() -> None:
+    assert aahr_error_response(service.errors.NotReadyError("soon")).headers["retry-after"] == "1"
+    assert aahr_error_response(service.errors.UnauthorizedError("who?")).headers["www-authenticate"] == "Bearer"
