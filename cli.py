@@ -13,7 +13,9 @@ from model.errors import AahrError
 
 app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
-index_app = typer.Typer(no_args_is_help=True, help="Embed a gallery, publish it as an index, search it without a server.")
+index_app = typer.Typer(
+    no_args_is_help=True, help="Embed a gallery, publish it as an index, search it without a server."
+)
 app.add_typer(data_app, name="data")
 app.add_typer(index_app, name="index")
 
@@ -72,10 +74,24 @@ def serve(
     serve_http(index_directory=index, model_directory=model, host=host, port=port)
 
 
+@app.command()
+def demo(
+    images: Annotated[Path | None, typer.Option(help="Your own pictures; default: drawn scenes with captions.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the gallery is served.")] = 8000,
+    directory: Annotated[Path, typer.Option(help="Where model, pictures and index are kept.")] = Path("var"),
+    checkpoint: Annotated[Path, typer.Option(help="The trained model.")] = Path("checkpoints/mini"),
+    serve: Annotated[bool, typer.Option(help="Serve the gallery, or only prepare it.")] = True,
+) -> None:
+    """Export the default model, index a gallery and serve it, with one question in each direction."""
+    from demo import run_demo
+
+    run_demo(directory, checkpoint=checkpoint, images=images, port=port, serve=serve)
+
+
 def main() -> None:
     """Entry point of the console script `aahr`."""
     try:
-        app()
+        app(prog_name=app.info.name)
     except AahrError as error:
         print(f"aahr: {error}", file=sys.stderr)
         sys.exit(2)
