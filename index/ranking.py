@@ -8,6 +8,7 @@ _MIN_BREADTH = 64
 _GROWTH = 8
 # Engines sum in float32, in an order of their own: nearer scores than this may be out of order.
 _NOISE = 1e-5
+_BLOCK = 4096
 
 
 def best_rows(engine: Engine, queries: Embeddings, depth: int) -> list[tuple[Embeddings, Rows]]:
@@ -36,7 +37,15 @@ def _settled(engine: Engine, query: Embeddings, scores: Embeddings, rows: Rows, 
         breadth = min(_GROWTH * len(rows), engine.size)
         (scores,), (rows,) = engine.search(query[None], breadth)
     found = np.sort(rows[rows >= 0])
-    products = engine.vectors(found).astype(np.float64) * query.astype(np.float64)  # [k, D]
-    exact = products.sum(axis=1).astype(np.float32)
+    exact = _exact_scores(engine, query, found)
     order = np.argsort(-exact, kind="stable")[:wanted]
     return exact[order], found[order]
+
+
+def _exact_scores(engine: Engine, query: Embeddings, rows: Rows) -> Embeddings:
+    """Inner products [n] of a query [D] with rows [n]; each row is summed alone, so that equal rows score equally."""
+    scores = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _BLOCK):  # Deep pages ask for many rows: in blocks their float64 copies are small.
+        block = slice(start, start + _BLOCK)
+        scores[block] = (engine.vectors(rows[block]).astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    return scores

@@ -86,7 +86,11 @@ class LoadedIndex:
         items = self.gallery.of(target)
         lowest = -np.inf if score_threshold is None else score_threshold
         return [
-            [Hit(float(score), items[row]) for score, row in zip(scores, rows, strict=True) if score >= lowest][offset:]
+            [
+                Hit(float(score), items[row])
+                for score, row in zip(scores[offset:], rows[offset:], strict=True)
+                if score >= lowest
+            ]
             for scores, rows in best_rows(engine, queries, offset + limit)
         ]
 

@@ -75,9 +75,8 @@ def _check_names(version_directory: Path, manifest: IndexManifest) -> None:
     path = version_directory / MANIFEST
     needed = {GALLERY, REJECTS, *(engine_file(modality) for modality in manifest.engines)}
     if needed != set(manifest.files):
-        raise ArtifactCorrupt(
-            f"{path} lists the files {sorted(manifest.files)}, not {sorted(needed)}; rebuild the index"
-        )
+        listed = ", ".join(sorted(manifest.files))
+        raise ArtifactCorrupt(f"{path} lists {listed}, not {', '.join(sorted(needed))}; rebuild the index")
     if is_version_name(version_directory.name) and version_directory.name != manifest.version:
         raise ArtifactCorrupt(f"{path} is of version {manifest.version}; put it back into its own folder")
 

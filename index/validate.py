@@ -29,7 +29,8 @@ def validate(index: LoadedIndex, embeddings: Mapping[Modality, Embeddings]) -> N
 
 def _validate_rows(index: LoadedIndex, modality: Modality, embeddings: Embeddings) -> None:
     lengths = np.linalg.norm(embeddings, axis=1)
-    if (farthest := float(np.abs(lengths - 1).max())) > _TOLERANCE:
+    farthest = float(np.abs(lengths - 1).max())
+    if not farthest <= _TOLERANCE:  # Not a number is not within it either.
         raise ArtifactCorrupt(
             f"the model {index.manifest.model.name} gives {modality} embeddings whose length is off 1 by "
             f"{farthest:.2g}; export it again"

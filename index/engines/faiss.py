@@ -1,6 +1,5 @@
 """FAISS: a flat index up to 100,000 rows, an HNSW graph above, on a GPU where the installed faiss has one."""
 
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from index.engines import Embeddings, Rows
 from model.errors import ArtifactCorrupt
+from model.graph import usable_cores
 
 FLAT = "flat-ip"
 HNSW = "hnsw-ip"
@@ -45,7 +45,7 @@ class FaissEngine:
         rows, dimension = embeddings.shape
         kind = FLAT if rows <= FLAT_MAX_ROWS else HNSW
         index = _empty(kind, dimension)
-        faiss.omp_set_num_threads(os.cpu_count() or 1)
+        faiss.omp_set_num_threads(usable_cores())
         index.add(np.ascontiguousarray(embeddings, np.float32))
         return cls(index, kind)
 

@@ -1,0 +1,230 @@
+"""From pictures of every kind and captions to a published index, and back through the command line."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from index import rebuild as rebuilding
+from index.gallery import Modality
+from index.rebuild import Summary, rebuild
+from index.search import LoadedIndex
+from index.store import current_version, load_index
+from model.errors import AahrError, ArtifactError, ArtifactMissing, DataError, UnsupportedQuery
+from model.runtime import Runtime
+from tests.artifacts import write_colour_model, write_region_model
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_colour_model(tmp_path_factory.mktemp("models") / "colours").directory
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    for uri, colour in {"red.png": "red", "sub/green.jpg": "green", "sub/deep/blue.webp": "blue"}.items():
+        (folder / uri).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), colour).save(folder / uri)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+def write_table(path: Path, *rows: tuple[str, str]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image", "caption"), *rows])
+    return path
+
+
+def rejects_of(out: Path) -> dict[str, str]:
+    lines = (out / "versions" / current_version(out) / "rejects.jsonl").read_text().splitlines()
+    return {line["uri"]: line["code"] for line in map(json.loads, lines)}
+
+
+def best(index: LoadedIndex, model: Path, text: str) -> str:
+    with Runtime.load(model, workers=1) as runtime:
+        ((hit,),) = index.search(runtime.encode_texts([text]), Modality.IMAGE, 1)
+    return hit.item.uri
+
+
+def test_pictures_of_sub_folders_are_found_by_words(model: Path, images: Path, out: Path) -> None:
+    summary = rebuild(model, images, out)
+    index = load_index(out)
+    assert [item.uri for item in index.gallery.images] == ["red.png", "sub/deep/blue.webp", "sub/green.jpg"]
+    assert best(index, model, "a blue picture") == "sub/deep/blue.webp"
+    assert best(index, model, "green") == "sub/green.jpg"
+    assert index.manifest.images_root == str(images)
+    assert index.model_directory == model
+    assert summary.manifest == index.manifest
+
+
+def test_the_summary_says_what_was_done(
+    model: Path, images: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "broken.jpg").write_bytes(b"nothing")
+    (images / "notes.txt").write_text("no picture")
+    captions = write_table(out.parent / "c.csv", ("red.png", "red"), ("gone.png", "gone"), ("broken.jpg", "broken"))
+    summary = rebuild(model, images, out, captions)
+    shown = capsys.readouterr()
+    assert shown.out == f"{summary}\n"
+    assert shown.out.startswith("version 000001: 3 images, 1 captions, 1 rejects, 2 captions left out, ")
+    assert shown.out.endswith(" images per second\n")
+    assert "4 pictures in" in shown.err
+    assert "1 files of other kinds ignored" in shown.err
+    assert "gone.png" in shown.err
+    assert "rejected: broken.jpg" in shown.err
+    assert summary.images_per_second > 0
+
+
+def test_what_cannot_be_read_is_rejected_with_the_reason_and_harms_nothing(
+    model: Path, images: Path, out: Path
+) -> None:
+    sound = (images / "sub" / "green.jpg").read_bytes()
+    (images / "cut.jpg").write_bytes(sound[: len(sound) // 2])
+    (images / "empty.png").write_bytes(b"")
+    (images / "text.jpg").write_text("this is no picture")
+    (images / "page.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    Image.new("1", (10_000, 5_001)).save(images / "huge.png")
+    (images / "out.jpg").symlink_to(REPOSITORY / "LICENSE")
+    os.mkfifo(images / "pipe.jpg")
+    (images / "notes.txt").write_text("a note")
+    rebuild(model, images, out)
+    assert rejects_of(out) == {
+        "cut.jpg": "unreadable_image",
+        "empty.png": "unreadable_image",
+        "text.jpg": "unreadable_image",
+        "page.svg": "unreadable_image",
+        "huge.png": "image_too_large",
+        "out.jpg": "outside_folder",
+        "pipe.jpg": "not_a_file",
+    }
+    assert load_index(out).manifest.counts.image == 3
+
+
+def test_a_picture_is_named_once_in_a_second_rebuild(model: Path, images: Path, out: Path) -> None:
+    rebuild(model, images, out)
+    before = load_index(out)
+    Image.new("RGB", (9, 9), "yellow").save(images / "another.png")
+    rebuild(model, images, out)
+    after = load_index(out)
+    assert (before.version, after.version) == ("000001", "000002")
+    assert set(before.items) < set(after.items)
+    assert len(set(after.items) - set(before.items)) == 1
+
+
+def test_karpathy_captions_are_embedded_with_their_payload(model: Path, images: Path, out: Path) -> None:
+    sentences = [{"raw": "a red dog", "sentid": 0}, {"raw": "a red dog", "sentid": 1}, {"raw": " ", "sentid": 2}]
+    dataset = {
+        "images": [
+            {"filename": "red.png", "split": "test", "facts": {"n": 1}, "sentences": sentences},
+            {"filename": "green.jpg", "filepath": "sub", "sentences": [{"raw": "green", "sentid": 3}]},
+            {"filename": "absent.jpg", "sentences": [{"raw": "absent", "sentid": 4}]},
+        ]
+    }
+    captions = out.parent / "dataset.json"
+    captions.write_text(json.dumps(dataset))
+    rebuild(model, images, out, captions)
+    index = load_index(out)
+    red, blue, green = index.gallery.images
+    assert [item.caption for item in index.gallery.texts] == ["a red dog", "a red dog", "green"]
+    assert [item.payload for item in index.gallery.texts] == [{"sentid": 0}, {"sentid": 1}, {"sentid": 3}]
+    assert (red.caption, red.payload) == ("a red dog", {"split": "test", "facts": {"n": 1}})
+    assert (blue.caption, green.caption, green.payload) == (None, "green", {})
+    counts = index.manifest.counts
+    assert (counts.image, counts.text, counts.rejects, counts.left_out) == (3, 3, 1, 1)
+
+
+def test_strict_makes_a_missing_picture_an_error(model: Path, images: Path, out: Path) -> None:
+    rows = [("red.png", "red"), *((f"gone{at}.png", "gone") for at in range(5))]
+    captions = write_table(out.parent / "c.csv", *rows)
+    with pytest.raises(DataError, match=r"5 captions .* gone0\.png, gone1\.png, gone2\.png and 2 more; .*--strict"):
+        rebuild(model, images, out, captions, strict=True)
+    assert not out.exists()
+    rebuild(model, images, out, captions)
+    assert load_index(out).manifest.counts.left_out == 5
+
+
+@pytest.mark.parametrize(
+    ("model_name", "images_name", "captions_name", "error", "message"),
+    [
+        ("missing", "images", None, ArtifactMissing, "missing is not a model directory"),
+        ("images", "images", None, ArtifactMissing, "images is not a model directory"),
+        ("regions", "images", None, UnsupportedQuery, "takes precomputed regions"),
+        ("model", "missing", None, DataError, "missing is no folder of pictures"),
+        ("model", "empty", None, DataError, "no picture in .*empty could be embedded; give a folder"),
+        ("model", "broken", None, DataError, r"no picture in .*the first of 1 rejects: a\.jpg"),
+        ("model", "images", "double.csv", DataError, r"double\.csv, line 3"),
+        ("model", "images", "missing.json", DataError, r"missing\.json cannot be read"),
+    ],
+)
+def test_a_bad_rebuild_is_one_error_and_the_old_version_stays(
+    model: Path,
+    images: Path,
+    out: Path,
+    model_name: str,
+    images_name: str,
+    captions_name: str | None,
+    error: type[AahrError],
+    message: str,
+) -> None:
+    folder = out.parent
+    (folder / "model").symlink_to(model)
+    write_region_model(folder / "regions")
+    for name in ("empty", "broken"):
+        (folder / name).mkdir()
+    (folder / "broken" / "a.jpg").write_bytes(b"nothing")
+    write_table(folder / "double.csv", ("red.png", "red"), ("red.png", "red"))
+    rebuild(model, images, out)
+    captions = folder / captions_name if captions_name else None
+    with pytest.raises(error, match=message) as refused:
+        rebuild(folder / model_name, folder / images_name, out, captions)
+    assert "\n" not in str(refused.value)
+    assert load_index(out).version == "000001"
+    rebuild(model, images, out)
+    assert load_index(out).version == "000002"
+
+
+def test_a_full_disk_is_one_error(model: Path, images: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuild(model, images, out)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("index.publish.write_gallery", full)
+        with pytest.raises(ArtifactError, match="cannot be written to: no space left on device; make room"):
+            rebuild(model, images, out)
+    assert load_index(out).version == "000001"
+    rebuild(model, images, out)
+
+
+def test_an_interruption_leaves_the_old_version(
+    model: Path, images: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuild(model, images, out)
+
+    def interrupt(*_: object) -> Summary:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuilding, "embedded_captions", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(model, images, out)
+    assert load_index(out).version == "000001"
+    rebuild(model, images, out)
+
+
+def test_the_index_may_lie_within_the_pictures(model: Path, images: Path) -> None:
+    for version in ("000001", "000002"):
+        rebuild(model, images, images / "index")
+        index = load_index(images / "index")
+        assert (index.version, index.manifest.counts.image, index.manifest.counts.rejects) == (version, 3, 0)
