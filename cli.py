@@ -29,7 +29,11 @@ def data_scenes(
     """Draw pictures of which it is known exactly which captions hold for which of them."""
     from training.data.scenes import write_scenes
 
-    write_scenes(out, count=count, seed=seed)
+    summary = write_scenes(out, count=count, seed=seed)
+    typer.echo(
+        f"{out / 'scenes.json'}: {summary.images} pictures, {summary.captions} captions, "
+        f"{summary.soft_negative_share:.0%} of them with a soft negative"
+    )
 
 
 @index_app.command("rebuild")
