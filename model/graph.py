@@ -92,6 +92,8 @@ def _session_options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    # A pattern is kept for each shape that was ever seen; texts have hundreds, and it gains no time here.
+    options.enable_mem_pattern = False
     options.log_severity_level = _ERRORS_ONLY
     return options
 

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
-from model.errors import EmptyText, ImageTooLarge, InvalidInput, TextTooLong, UnreadableImage
+from model.errors import ArtifactCorrupt, EmptyText, ImageTooLarge, InvalidInput, TextTooLong, UnreadableImage
 
 MAX_PIXELS = 50_000_000
 MAX_TEXT_CHARACTERS = 10_000
@@ -98,18 +98,21 @@ def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.
 
 
 def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
-    """An RGB picture as normalised pixels [3, H, W]; one that has the size already is not resampled."""
+    """A picture as normalised pixels [3, H, W]; one that has the size already is not resampled."""
+    if image.mode != "RGB":
+        image = _to_rgb(image)
     size, resample = preprocessing.size, _INTERPOLATIONS[preprocessing.interpolation]
     box = _crop_box(image.size, size) if preprocessing.resize == "crop" else (0, 0, *image.size)
     square = image.resize((size, size), resample, box)
-    scale = 1.0 / (255.0 * np.asarray(preprocessing.std, np.float32))
-    shift = np.asarray(preprocessing.mean, np.float32) / np.asarray(preprocessing.std, np.float32)
-    channels = np.asarray(square, np.float32) * scale - shift  # [H, W, 3]
-    return np.ascontiguousarray(channels.transpose(2, 0, 1))
+    pixels = np.empty((3, size, size), np.float32)
+    pixels[...] = np.asarray(square).transpose(2, 0, 1)  # [H, W, 3] to [3, H, W]
+    pixels -= 255.0 * np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
+    pixels *= 1.0 / (255.0 * np.array(preprocessing.std, np.float32).reshape(3, 1, 1))
+    return pixels
 
 
 def prepare_images(images: Sequence[Image.Image], preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
-    """RGB pictures as normalised pixels [N, 3, H, W]."""
+    """Pictures as normalised pixels [N, 3, H, W]."""
     size = preprocessing.size
     pixels = np.empty((len(images), 3, size, size), np.float32)
     for row, image in enumerate(images):
@@ -136,7 +139,10 @@ class TextTokenizer:
 
     def __init__(self, tokenizer_file: Path, max_length: int) -> None:
         self.max_length = max_length
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        try:
+            self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # `tokenizers` raises a bare Exception.
+            raise ArtifactCorrupt(f"{tokenizer_file} is no file of `tokenizers`: {error}") from error
         padding = self._tokenizer.padding or {}
         self._tokenizer.enable_padding(pad_id=padding.get("pad_id", 0), pad_token=padding.get("pad_token", "[PAD]"))
         self._tokenizer.enable_truncation(max_length)
@@ -144,6 +150,9 @@ class TextTokenizer:
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Tokens of the cleaned texts, padded to the longest of them; raises EmptyText and TextTooLong."""
         encodings = self._tokenizer.encode_batch([clean_text(text) for text in texts])
+        for text, encoding in zip(texts, encodings, strict=True):
+            if not any(encoding.attention_mask):
+                raise EmptyText(f"the text {text!r:.60} has no word or sign that the model knows; write it otherwise")
         shape = (len(texts), len(encodings[0]) if encodings else 0)
         return Tokens(
             np.array([encoding.ids for encoding in encodings], np.int64).reshape(shape),
@@ -172,10 +181,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Grey values of 16 or 32 bits scaled to 8: Pillow's own conversion clips them at 255."""
-    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0).clip(min=0.0)
-    # 16-bit modes have a white; integers of 32 bits and floats have none but the usual one that holds them.
-    whites = [1.0, 65535.0] if image.mode == "F" else [65535.0]
-    brightest = values.max()
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # the high byte, as for 16-bit colours
+    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0).clip(min=0.0)
+    # Neither mode says what white is: the smallest usual one that holds the values, else the brightest value.
+    whites = (1.0, 65535.0) if image.mode == "F" else (65535.0,)
+    brightest = float(values.max())
     white = next((white for white in whites if brightest <= white), brightest)
     return Image.fromarray((values * (255.0 / white)).round().astype(np.uint8))
 

@@ -15,9 +15,9 @@ from model.errors import InvalidInput, UnsupportedQuery
 from model.graph import OUTPUTS, Graph, usable_cores
 from model.preprocess import ImagePreprocessing, Preprocessing, TextTokenizer, Tokens, prepare_images
 
-# Rows of one call of a graph. Small enough that activations stay near the cache and memory has a bound.
-IMAGE_CHUNK = 8
-TEXT_CHUNK = 32
+# Rows of one call of a graph, as measured with the mini model: activations stay in the cache and memory has a bound.
+IMAGE_CHUNK = 2
+TEXT_CHUNK = 16
 GPU_CHUNK = 128
 
 PIXEL_INPUTS = ("pixels",)
