@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,18 @@ def test_the_index_may_lie_within_the_pictures(model: Path, images: Path) -> Non
         rebuild(model, images, images / "index")
         index = load_index(images / "index")
         assert (index.version, index.manifest.counts.image, index.manifest.counts.rejects) == (version, 3, 0)
+
+
+@pytest.mark.photographs
+def test_photographs_with_their_real_captions(model: Path, tmp_path: Path, out: Path, flickr8k: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for path in sorted((flickr8k / "images").iterdir())[:60]:
+        shutil.copy(path, folder)
+    summary = rebuild(model, folder, out, flickr8k / "dataset_flickr8k.json")
+    counts = summary.manifest.counts
+    assert (counts.image, counts.text, counts.rejects, counts.left_out) == (60, 300, 0, 40_000 - 300)
+    index = load_index(out)
+    assert {item.payload["split"] for item in index.gallery.images} <= {"train", "val", "test"}
+    captioned = {item.uri for item in index.gallery.texts}
+    assert captioned == {item.uri for item in index.gallery.images}

@@ -6,7 +6,6 @@ import pytest
 
 from index.captions import read_captions
 from model.errors import DataError
-from tests.unit.index.photographs import FLICKR8K
 
 
 def image(filename: str, *sentences: str | dict[str, Any], **extras: Any) -> dict[str, Any]:
@@ -95,8 +94,8 @@ def test_what_is_no_karpathy_json_is_refused(path: Path, text: str, message: str
 
 
 @pytest.mark.photographs
-def test_the_real_flickr8k_file_is_read() -> None:
-    images = read_captions(FLICKR8K / "dataset_flickr8k.json")
+def test_the_real_flickr8k_file_is_read(flickr8k: Path) -> None:
+    images = read_captions(flickr8k / "dataset_flickr8k.json")
     assert len(images) == 8000
     assert sum(len(image.captions) for image in images) == 40_000
     assert {image.payload["split"] for image in images} == {"train", "val", "test"}
