@@ -1,0 +1,111 @@
+"""Answers cached in a real Redis, which is then killed, stopped or filled with junk: no request fails."""
+
+import os
+import signal
+import time
+
+import httpx2
+import pytest
+from redis import Redis
+
+from service.cache import NAMESPACE, PAUSE_S
+from tests.galleries import BuiltGallery, build_gallery, picture_bytes
+from tests.servers import eventually, free_port, redis_server, served
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> BuiltGallery:
+    return build_gallery(tmp_path_factory.mktemp("gallery"))
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def ask(client: httpx2.Client, **fields: object) -> bool:
+    """Whether the answer, which has to be right, came from the cache."""
+    response = client.post("/search", json=fields)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert answer["results"][0]["uri"] == f"{fields['text']}.jpg"
+    return bool(answer["cached"])
+
+
+def test_second_equal_query_comes_from_redis(gallery: BuiltGallery, port: int) -> None:
+    with (
+        redis_server(port),
+        Redis(port=port) as redis,
+        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _),
+    ):
+        assert client.get("/info").json()["cache"] == "redis"
+        assert not ask(client, text="red")
+        (key,) = redis.keys(NAMESPACE + "*")
+        assert 0 < redis.ttl(key) <= 3600
+        assert ask(client, text="red")
+        for other in ({"limit": 3}, {"offset": 0, "score_threshold": -1.0}, {"with_payload": False}):
+            assert not ask(client, text="red", **other)
+        assert len(redis.keys(NAMESPACE + "*")) == 4
+        files = {"image": picture_bytes("red")}
+        assert [client.post("/search", files=files).json()["cached"] for _ in range(2)] == [False, True]
+        redis.flushall()
+        assert not ask(client, text="red")
+
+
+def test_two_services_share_answers(gallery: BuiltGallery, port: int) -> None:
+    environment = {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+    with redis_server(port):
+        with served(gallery.index, environment) as (client, _):
+            assert not ask(client, text="green")
+        with served(gallery.index, environment) as (client, _):
+            assert ask(client, text="green")
+
+
+def test_junk_under_a_key_is_computed_anew(gallery: BuiltGallery, port: int) -> None:
+    with (
+        redis_server(port),
+        Redis(port=port) as redis,
+        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _),
+    ):
+        ask(client, text="red")
+        (key,) = redis.keys(NAMESPACE + "*")
+        whole = redis.get(key)
+        for junk in (b"", b"{}", b"junk", whole[:-1], whole + b"}"):
+            redis.set(key, junk)
+            assert not ask(client, text="red")
+            assert ask(client, text="red")
+        redis.delete(key)
+        redis.lpush(key, b"a list")
+        assert not ask(client, text="red")
+
+
+def test_killed_redis_costs_no_request_and_is_used_again_once_back(gallery: BuiltGallery, port: int) -> None:
+    with served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _):
+        assert not ask(client, text="red")
+        with redis_server(port) as process:
+            eventually(lambda: ask(client, text="red"), "the late Redis is used")
+            process.kill()
+            process.wait()
+            for _ in range(50):
+                assert not ask(client, text="red")
+            assert client.get("/health/ready").status_code == 200
+        with redis_server(port):
+            eventually(lambda: ask(client, text="red"), "Redis is used again")
+
+
+def test_redis_that_hangs_costs_almost_no_time(gallery: BuiltGallery, port: int) -> None:
+    with (
+        redis_server(port) as process,
+        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _),
+    ):
+        ask(client, text="red")
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            answers = [ask(client, text="red") for _ in range(20)]
+            took = time.monotonic() - started
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        assert not any(answers)
+        # One wait of a timeout for each time that it is asked, and otherwise only the searches.
+        assert took < PAUSE_S / 2
