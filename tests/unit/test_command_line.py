@@ -1,0 +1,101 @@
+"""The command line: which commands and options there are, what loading them costs, and how errors look."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import cli
+
+ROOT = Path(__file__).parents[2]
+
+# Renaming or removing one of these breaks somebody's script.
+OPTIONS = {
+    "data scenes": {"--out", "--count", "--seed"},
+    "train": {"config", "--out", "--set", "--resume", "--cache"},
+    "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache"},
+    "export": {"checkpoint", "--out", "--check"},
+    "index rebuild": {"--model", "--images", "--out", "--captions", "--strict"},
+    "index search": {"directory", "text", "--image", "--model", "--target", "--limit"},
+    "serve": {"--index", "--model", "--host", "--port"},
+    "demo": {"--images", "--port", "--directory", "--checkpoint", "--serve"},
+}
+
+LOADED_BY_HELP = """
+import sys
+import cli
+sys.argv = ["aahr", "--help"]
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code
+heavy = {"torch", "transformers", "numpy", "faiss", "onnxruntime", "fastapi", "pyarrow", "training", "index", "service"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, set[str]]]:
+    """Each command below `command`, with its arguments and the first name of each option."""
+    if hasattr(command, "commands"):
+        for name, child in command.commands.items():
+            yield from commands(child, *path, name)
+    else:
+        yield " ".join(path), {parameter.opts[0] for parameter in command.params}
+
+
+def status_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """The exit status of the command line in this process."""
+    monkeypatch.setattr(sys, "argv", ["aahr", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code
+
+
+def test_commands_and_options_keep_their_names() -> None:
+    assert dict(commands(typer.main.get_command(cli.app))) == OPTIONS
+
+
+@pytest.mark.parametrize("command", ["", *OPTIONS])
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(cli.app, [*command.split(), "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_help_loads_no_stage_and_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED_BY_HELP], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("index", "search", "nowhere", "two dogs"),
+        ("index", "rebuild", "--model", "nowhere", "--images", "docs", "--out", "var/never"),
+        ("serve", "--index", "nowhere"),
+        ("data", "scenes", "--out", "tests", "--count", "1"),
+        ("train", "nowhere.toml"),
+        ("export", "nowhere", "--out", "var/never"),
+        ("evaluate", "nowhere", "--data", "nowhere.json", "--images", "."),
+    ],
+)
+def test_error_is_one_line_and_status_2(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(monkeypatch, *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("aahr: ")
+    assert err.count("\n") == 1
+
+
+def test_unknown_option_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(monkeypatch, "serve", "--indx", "nowhere") == 2
+    err = capsys.readouterr().err
+    assert "Usage: aahr serve" in err
+    assert "--indx" in err
