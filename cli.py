@@ -11,6 +11,8 @@ import typer
 
 from model.errors import AahrError
 
+CACHE = Path.home() / ".cache" / "aahr"
+
 app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
 index_app = typer.Typer(
@@ -34,6 +36,58 @@ def data_scenes(
         f"{out / 'scenes.json'}: {summary.images} pictures, {summary.captions} captions, "
         f"{summary.soft_negative_share:.0%} of them with a soft negative"
     )
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Recipe, such as training/configs/mini.toml.")],
+    out: Annotated[Path | None, typer.Option(help="Run directory; default: runs/NAME of the recipe.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the recipe.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in the run directory.")] = False,
+    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+) -> None:
+    """Train a recipe; the best epoch is chosen on val and lies in RUN/best."""
+    from training.config import load_config
+    from training.train import Interrupted
+    from training.train import train as train_recipe
+
+    recipe = load_config(config, settings or [])
+    try:
+        best = train_recipe(recipe, out or Path("runs") / recipe.name, cache, resume=resume)
+    except Interrupted as stop:
+        typer.echo(f"aahr: {stop}", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"best checkpoint: {best}")
+
+
+@app.command()
+def evaluate(
+    directory: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train` or model of `aahr export`.")],
+    data: Annotated[Path, typer.Option(help="Captions in Karpathy's format.")],
+    images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    judgments: Annotated[Path | None, typer.Option(help="CSV of expert judgments (Flickr8k).")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics here as well.")] = None,
+    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+) -> None:
+    """Measure retrieval both ways; with judgments also Kendall's tau-c."""
+    from training.evaluate import evaluate as evaluate_directory
+    from training.evaluate import show_metrics
+
+    metrics = evaluate_directory(directory, data=data, images=images, split=split, judgments=judgments, cache=cache)
+    show_metrics(metrics, json_file)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train`, such as checkpoints/mini.")],
+    out: Annotated[Path, typer.Option(help="Directory of the model; replaced in one rename.")],
+    check: Annotated[Path | None, typer.Option(help="Pictures (and *.txt captions) to compare with torch on.")] = None,
+) -> None:
+    """Write the ONNX graphs, tokenizer, preprocessing and manifest that indexing and serving run on."""
+    from training.export import export as export_checkpoint
+
+    export_checkpoint(checkpoint, out, check=check)
 
 
 @index_app.command("rebuild")

@@ -78,6 +78,9 @@ class OptimiserConfig(Settings):
     milestones: tuple[float, ...] = (0.375, 0.625)
     decay: float = Field(default=0.1, gt=0, le=1)
     warm_up: float = Field(default=0.0, ge=0, lt=1, description="fraction of the planned steps")
+    average: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of an average of the weights, which is then what is evaluated"
+    )
 
 
 class BatchConfig(Settings):

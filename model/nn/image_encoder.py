@@ -8,7 +8,7 @@ from model.nn.encoder import FragmentEncoder
 
 
 class CellReduction(nn.Module):
-    """A frozen PCA of the backbone's cells, (x - mean) basis; kept with the checkpoint, so that serving does the same."""
+    """A frozen PCA of the cells, (x - mean) basis, kept with the checkpoint so that serving does the same."""
 
     mean: Tensor
     basis: Tensor

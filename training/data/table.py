@@ -91,3 +91,14 @@ class FeatureTable:
             done += len(values)
         places = np.stack([np.zeros_like(starts), starts, lengths], axis=1)
         return FeatureTable([reduced], places[inverse.reshape(-1)], self.global_features)
+
+
+def concatenate_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """One table after the other; values are shared, not copied."""
+    first_piece = np.cumsum([0, *(len(table._pieces) for table in tables)])
+    places = [table.places + np.array([start, 0, 0]) for table, start in zip(tables, first_piece, strict=False)]
+    return FeatureTable(
+        [piece for table in tables for piece in table._pieces],
+        np.concatenate(places),
+        np.concatenate([table.global_features for table in tables]),
+    )

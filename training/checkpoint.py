@@ -1,0 +1,212 @@
+"""Checkpoints: what a run leaves for evaluation and export (`best`) and for resuming (`last`)."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import AwareDatetime
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model.config import FeatureDimensions, Settings
+from model.errors import ArtifactCorrupt, ArtifactMissing
+from model.manifest import FileEntry, describe_files, parse_json_file, published_directory, read_manifest, verify_files
+from model.nn.aahr import AAHR
+from model.nn.backbones import ImageBackbone, TextBackbone, load_image_backbone, load_text_backbone
+from training.config import TrainingConfig
+
+CHECKPOINT_FORMAT = "aahr-checkpoint/1"
+PARAMETERS, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
+EXPECTED = "a checkpoint directory, as `aahr train` writes it"
+
+
+class CheckpointManifest(Settings):
+    """What a checkpoint is and what it was made from. `evaluation` holds val metrics as `<data set>/<metric>`."""
+
+    format: Literal["aahr-checkpoint/1"]
+    name: str
+    created_at: AwareDatetime
+    seed: int
+    epoch: int
+    step: int
+    image: FeatureDimensions
+    text: FeatureDimensions
+    fingerprints: dict[str, str]
+    evaluation: dict[str, float]
+    versions: dict[str, str]
+    git_commit: str | None
+    files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint directory that was checked against its manifest."""
+
+    directory: Path
+    manifest: CheckpointManifest
+    config: TrainingConfig
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the parameters."""
+        return self.manifest.files[PARAMETERS].sha256
+
+    @property
+    def config_sha256(self) -> str:
+        """Hash of the recipe."""
+        return self.manifest.files[CONFIG].sha256
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands."""
+
+    epoch: int
+    step: int
+    evaluation: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """The pretrained encoders of a recipe, in evaluation mode."""
+
+    image: ImageBackbone
+    text: TextBackbone
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of the weights, by modality."""
+        return {"image": self.image.fingerprint, "text": self.text.fingerprint}
+
+    @property
+    def dimensions(self) -> tuple[FeatureDimensions, FeatureDimensions]:
+        """Widths of the features of both."""
+        image, text = (
+            FeatureDimensions(local_dimension=each.local_dimension, global_dimension=each.global_dimension)
+            for each in (self.image, self.text)
+        )
+        return image, text
+
+
+def load_backbones(config: TrainingConfig) -> Backbones:
+    """Both backbones of a recipe; raises ConfigError with the remedy where one is missing."""
+    image, text = config.model.image_backbone, config.model.text_backbone
+    return Backbones(load_image_backbone(image.name, image.path), load_text_backbone(text.name, text.path))
+
+
+def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:
+    """A fresh network for these backbones; a text backbone that is trained along becomes part of it."""
+    image, text = backbones.dimensions
+    trainable = backbones.text if config.model.text_backbone.trainable else None
+    return AAHR(config.model, image, text, trainable)
+
+
+def save_checkpoint(
+    directory: Path,
+    *,
+    config: TrainingConfig,
+    backbones: Backbones,
+    network: AAHR,
+    progress: Progress,
+    state: dict[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint in one rename. Parameters are kept in fp16, buffers in fp32.
+
+    With `state` (everything a run needs to go on, in full precision) it can be resumed.
+    """
+    with published_directory(directory) as staging:
+        save_file(_halved(network), staging / PARAMETERS)
+        (staging / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        names = [PARAMETERS, CONFIG]
+        if state is not None:
+            torch.save(state, staging / STATE)
+            names.append(STATE)
+        image, text = backbones.dimensions
+        manifest = CheckpointManifest(
+            format=CHECKPOINT_FORMAT,
+            name=config.name,
+            created_at=datetime.now(UTC),
+            seed=config.seed,
+            epoch=progress.epoch,
+            step=progress.step,
+            image=image,
+            text=text,
+            fingerprints=backbones.fingerprints,
+            evaluation=progress.evaluation,
+            versions=library_versions(),
+            git_commit=git_commit(),
+            files=describe_files(staging, names),
+        )
+        (staging / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def open_checkpoint(directory: Path) -> Checkpoint:
+    """Read a checkpoint strictly. Raises ArtifactMissing and ArtifactCorrupt; see `read_manifest`."""
+    manifest = read_manifest(directory, CheckpointManifest, expected=EXPECTED)
+    verify_files(directory, manifest.files)
+    config = parse_json_file(directory / CONFIG, TrainingConfig, expected=EXPECTED)
+    return Checkpoint(directory, manifest, config)
+
+
+def load_network(checkpoint: Checkpoint, backbones: Backbones) -> AAHR:
+    """The trained network in evaluation mode.
+
+    Raises ArtifactCorrupt where the backbones at hand are not those it was trained on, or a parameter is missing.
+    """
+    for side, fingerprint in backbones.fingerprints.items():
+        if fingerprint != (expected := checkpoint.manifest.fingerprints[side]):
+            raise ArtifactCorrupt(
+                f"{checkpoint.directory} was trained on a {side} backbone with fingerprint {expected[:16]}, the one at "
+                f"hand has {fingerprint[:16]}: install the packages of that version, or train again"
+            )
+    network = build_network(checkpoint.config, backbones)
+    tensors = {name: tensor.float() for name, tensor in load_file(checkpoint.directory / PARAMETERS).items()}
+    expected_names = set(network.state_dict())
+    if difference := expected_names ^ set(tensors):
+        raise ArtifactCorrupt(
+            f"{checkpoint.directory / PARAMETERS} does not fit its config: {sorted(difference)[:3]} differ"
+        )
+    network.load_state_dict({name: _as(tensors[name], value) for name, value in network.state_dict().items()})
+    return network.eval()
+
+
+def load_state(directory: Path) -> dict[str, Any]:
+    """What a run needs to go on. Raises ArtifactMissing where the directory is a checkpoint without it."""
+    checkpoint = open_checkpoint(directory)
+    if STATE not in checkpoint.manifest.files:
+        raise ArtifactMissing(f"{directory} has no {STATE}: it can be evaluated and exported, but not resumed")
+    state: dict[str, Any] = torch.load(directory / STATE, map_location="cpu", weights_only=True)
+    return state
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    packages = ("torch", "transformers", "numpy", "aahr")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in packages}}
+
+
+def git_commit() -> str | None:
+    """The commit of the working tree, None outside one."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return result.stdout.strip() or None
+
+
+def _halved(network: AAHR) -> dict[str, Tensor]:
+    parameters = dict(network.named_parameters())
+    return {
+        name: (tensor.half() if name in parameters else tensor).contiguous().clone()
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def _as(tensor: Tensor, like: Tensor) -> Tensor:
+    return tensor.to(like.dtype)

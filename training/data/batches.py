@@ -1,0 +1,139 @@
+"""Which images and captions a step sees, and how they become tensors. Plans are drawn from seed and epoch."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.nn.aahr import TokenBatch
+from model.nn.features import LocalFeatures
+from training.config import BatchConfig
+from training.data.dataset import ImageTextDataset
+
+Rows = NDArray[np.int64]
+
+
+class BatchPlan(NamedTuple):
+    """Rows of one step: N distinct images, M of their captions."""
+
+    image_rows: Rows  # [N]
+    view_of_image: Rows  # [N], which cached view of each photograph
+    caption_rows: Rows  # [M]
+    image_of_caption: Rows  # [M], into image_rows
+
+
+class Batch(NamedTuple):
+    """Tensors of one step."""
+
+    images: LocalFeatures
+    texts: LocalFeatures | TokenBatch
+    image_of_caption: Tensor  # [M]
+    image_ids: Tensor  # [N]
+
+
+class ImageSource(Protocol):
+    """Image features by row; padded with a mask."""
+
+    def batch(self, rows: Rows) -> LocalFeatures:
+        """Features of the given rows."""
+        ...
+
+
+class TextSource(Protocol):
+    """Token states, or token ids where the text backbone is trained along, by row of the caption."""
+
+    def batch(self, rows: Rows) -> LocalFeatures | TokenBatch:
+        """Features or tokens of the given rows."""
+        ...
+
+
+def steps_per_epoch(dataset: ImageTextDataset, batch: BatchConfig) -> int:
+    """Whole batches only: what is left over comes in another epoch."""
+    return len(dataset.image_paths) // batch.images
+
+
+def plan_epoch(dataset: ImageTextDataset, batch: BatchConfig, *, views: int, seed: int, epoch: int) -> list[BatchPlan]:
+    """The batches of one epoch: every image once, each with up to `captions_per_image` of its captions."""
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(dataset.image_paths))
+    captions_of = _captions_of_images(dataset)
+    plans = []
+    for step in range(steps_per_epoch(dataset, batch)):
+        rows = order[step * batch.images : (step + 1) * batch.images]
+        chosen = [generator.permutation(captions_of[row])[: batch.captions_per_image] for row in rows]
+        image_of_caption = np.repeat(np.arange(len(rows)), [len(captions) for captions in chosen])
+        view = generator.integers(0, views, len(rows))
+        plans.append(BatchPlan(rows, view, np.concatenate(chosen), image_of_caption))
+    return plans
+
+
+def _captions_of_images(dataset: ImageTextDataset) -> list[Rows]:
+    order = np.argsort(dataset.image_of_caption, kind="stable")
+    count = np.bincount(dataset.image_of_caption, minlength=len(dataset.image_paths))
+    return np.split(order, np.cumsum(count)[:-1])
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Turns plans into tensors, with the size augmentation. `views` are equal tables of differently seen pictures."""
+
+    dataset: ImageTextDataset
+    views: tuple[ImageSource, ...]
+    texts: TextSource
+    augmentation: BatchConfig
+    mask_token: int | None = None
+
+    def __call__(self, plan: BatchPlan) -> Batch:
+        """The batch of a plan. Augmentation draws from torch's global generator."""
+        texts = self.texts.batch(plan.caption_rows)
+        if isinstance(texts, TokenBatch):
+            texts = change_words(texts, self.augmentation.change_words, self.mask_token)
+        else:
+            texts = drop_fragments(texts, self.augmentation.change_words)
+        return Batch(
+            images=drop_fragments(self._images(plan), self.augmentation.drop_cells),
+            texts=texts,
+            image_of_caption=torch.from_numpy(plan.image_of_caption),
+            image_ids=torch.from_numpy(self.dataset.image_ids[plan.image_rows]),
+        )
+
+    def _images(self, plan: BatchPlan) -> LocalFeatures:
+        if len(self.views) == 1:
+            return self.views[0].batch(plan.image_rows)
+        seen = [view.batch(plan.image_rows) for view in self.views]
+        chosen = torch.from_numpy(plan.view_of_image)
+        rows = torch.arange(len(chosen))
+        return LocalFeatures(*(torch.stack(parts)[chosen, rows] for parts in zip(*seen, strict=True)))
+
+
+def drop_fragments(item: LocalFeatures, probability: float) -> LocalFeatures:
+    """Hide each valid fragment with a probability; the first one always stays, so that no item becomes empty."""
+    if probability == 0:
+        return item
+    kept = item.mask & (torch.rand(item.mask.shape) >= probability)
+    kept[:, 0] = item.mask[:, 0]
+    return item._replace(mask=kept)
+
+
+def change_words(tokens: TokenBatch, probability: float, mask_token: int | None) -> TokenBatch:
+    """Of the words mask 50 %, replace 10 % or delete 40 % of a share of `probability` (VSE-infinity, section 4.3).
+
+    The first and the last token of a text stay. Deleted tokens are hidden by the attention mask.
+    """
+    if probability == 0:
+        return tokens
+    ids, mask = tokens.input_ids.clone(), tokens.attention_mask.clone()
+    last = mask.sum(dim=1, keepdim=True) - 1
+    position = torch.arange(ids.shape[1]).expand_as(ids)
+    changed = (torch.rand(ids.shape) < probability) & (position > 0) & (position < last)
+    what = torch.rand(ids.shape)
+    if mask_token is not None:
+        ids[changed & (what < 0.5)] = mask_token
+    replaced = changed & (what >= 0.5) & (what < 0.6)
+    vocabulary = tokens.input_ids[tokens.attention_mask.bool()]  # words of this batch: always of the vocabulary
+    ids[replaced] = vocabulary[torch.randint(len(vocabulary), (int(replaced.sum()),))]
+    mask[changed & (what >= 0.6)] = 0
+    return TokenBatch(ids, mask)

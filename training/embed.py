@@ -1,0 +1,111 @@
+"""Embeddings of whole splits, by a network over cached features or by an exported model over files."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.nn.aahr import AAHR
+from model.nn.encoder import Encoding
+from model.preprocess import TextTokenizer, decode_image
+from model.runtime import Runtime
+from training.checkpoint import Backbones
+from training.data.batches import ImageSource, TextSource
+from training.data.features import text_feature_table
+from training.data.sources import SplitFeatures, TokenTable, picture_views, reduced_table
+
+ITEMS_AT_ONCE = 256
+
+Floats = NDArray[np.float32]
+
+
+class SplitEmbeddings(NamedTuple):
+    """L2-normalised embeddings of one split."""
+
+    images: Floats  # [N, D]
+    texts: Floats  # [M, D]
+
+
+def embed_split(network: AAHR, split: SplitFeatures) -> SplitEmbeddings:
+    """Embeddings of a split from its (reduced) features, in evaluation mode and without gradient."""
+    return SplitEmbeddings(
+        embed_images(network, split.views[0], len(split.dataset)),
+        embed_texts(network, split.texts, len(split.dataset.captions)),
+    )
+
+
+def embed_images(network: AAHR, images: ImageSource, count: int) -> Floats:
+    """Embeddings [N, D] of the first `count` rows of a source."""
+    return _in_chunks(network, count, lambda rows: network.encode_images(images.batch(rows)))
+
+
+def embed_texts(network: AAHR, texts: TextSource, count: int) -> Floats:
+    """Embeddings [M, D] of the first `count` rows of a source."""
+    return _in_chunks(network, count, lambda rows: network.encode_texts(texts.batch(rows)))
+
+
+def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], Encoding]) -> Floats:
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        parts = [
+            encode(np.arange(start, min(start + ITEMS_AT_ONCE, count))).embedding.float().numpy()
+            for start in range(0, count, ITEMS_AT_ONCE)
+        ]
+    network.train(training)
+    return np.concatenate(parts)
+
+
+class Embedder(Protocol):
+    """Files and sentences to embeddings: what evaluation needs of a model, wherever it runs."""
+
+    def images(self, paths: Sequence[Path]) -> Floats:
+        """Picture files to [N, D]."""
+        ...
+
+    def texts(self, texts: Sequence[str]) -> Floats:
+        """Sentences to [M, D]."""
+        ...
+
+
+class CheckpointEmbedder:
+    """A trained network through torch; features of its frozen backbones come from the cache."""
+
+    def __init__(self, network: AAHR, backbones: Backbones, cache: Path) -> None:
+        self.network, self.backbones, self.cache = network, backbones, cache
+        self.tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
+
+    def images(self, paths: Sequence[Path]) -> Floats:
+        """Picture files to [N, D]."""
+        (cells,) = picture_views(tuple(paths), self.backbones, self.cache, flips=False)
+        if self.network.reduction is not None:
+            cells = reduced_table(cells, self.network.reduction)
+        return embed_images(self.network, cells, len(paths))
+
+    def texts(self, texts: Sequence[str]) -> Floats:
+        """Sentences to [M, D]."""
+        source: TextSource
+        if self.network.text_backbone is not None:
+            source = TokenTable(self.tokenizer(texts))
+        else:
+            source = text_feature_table(self.backbones.text, self.tokenizer, texts, self.cache)
+        return embed_texts(self.network, source, len(texts))
+
+
+class ArtifactEmbedder:
+    """An exported model through ONNX Runtime, exactly as the index and the service run it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    def images(self, paths: Sequence[Path]) -> Floats:
+        """Picture files to [N, D]."""
+        chunks = [paths[start : start + ITEMS_AT_ONCE] for start in range(0, len(paths), ITEMS_AT_ONCE)]
+        return np.concatenate([self.runtime.encode_images([decode_image(path) for path in chunk]) for chunk in chunks])
+
+    def texts(self, texts: Sequence[str]) -> Floats:
+        """Sentences to [M, D]."""
+        return self.runtime.encode_texts(texts)

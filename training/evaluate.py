@@ -1,0 +1,85 @@
+"""`aahr evaluate`: the only reader of the test split.
+
+A checkpoint runs through torch, an exported model through ONNX Runtime, with the same code behind.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast, get_args
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from model.artifact import load_model_artifact
+from model.errors import ArtifactMissing, DataError, UnsupportedQuery
+from model.manifest import MANIFEST, write_text_atomically
+from model.runtime import Runtime
+from training.checkpoint import load_backbones, load_network, open_checkpoint
+from training.data.dataset import ImageTextDataset, Split
+from training.data.judgments import load_judgments
+from training.data.karpathy import load_karpathy
+from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
+from training.metrics import expert_tau_c, retrieval_metrics
+
+
+def evaluate(
+    directory: Path, *, data: Path, images: Path, split: str, judgments: Path | None, cache: Path
+) -> dict[str, float]:
+    """Retrieval metrics of a checkpoint or exported model on one split, with `expert_tau_c` where judgments are given.
+
+    Raises ArtifactMissing where the directory is neither, and DataError for data that is not in its format.
+    """
+    if split not in get_args(Split):
+        raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
+    dataset = load_karpathy(data, images, cast(Split, split))
+    embedder = open_embedder(directory, cache)
+    image_embeddings = embedder.images(dataset.image_paths)
+    text_embeddings = embedder.texts(dataset.captions)
+    metrics = retrieval_metrics(image_embeddings @ text_embeddings.T, dataset.image_of_caption)
+    if judgments is not None:
+        metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
+    return metrics
+
+
+def show_metrics(metrics: Mapping[str, float], json_file: Path | None) -> None:
+    """Print a table, and write the metrics as JSON where a file is given."""
+    table = Table("metric", Column("value", justify="right"))
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.1f}")
+    Console().print(table)
+    if json_file is not None:
+        write_text_atomically(json_file, json.dumps(metrics, indent=2) + "\n")
+
+
+def open_embedder(directory: Path, cache: Path) -> Embedder:
+    """An exported model or a checkpoint, whichever the directory is."""
+    if (directory / "image.onnx").exists():
+        runtime = Runtime.load(load_model_artifact(directory))
+        if not runtime.accepts_pixels:
+            raise UnsupportedQuery(f"{directory} takes precomputed regions: evaluate the checkpoint it came from")
+        return ArtifactEmbedder(runtime)
+    if not (directory / MANIFEST).exists():
+        raise ArtifactMissing(
+            f"{directory} is neither a checkpoint of `aahr train` nor a model of `aahr export`: it has no {MANIFEST}"
+        )
+    checkpoint = open_checkpoint(directory)
+    backbones = load_backbones(checkpoint.config)
+    return CheckpointEmbedder(load_network(checkpoint, backbones), backbones, cache)
+
+
+def _judged(embedder: Embedder, dataset: ImageTextDataset, image_embeddings: Floats, file: Path) -> float:
+    """Kendall tau-c of the model's scores with the judges' grades; the judged pictures must be of this split."""
+    judged = load_judgments(file)
+    row_of = {path.name: row for row, path in enumerate(dataset.image_paths)}
+    if strangers := sorted(set(judged.images) - set(row_of)):
+        raise DataError(
+            f"{len(strangers)} pictures judged in {file} are not in {dataset.name}, the first is {strangers[0]}: "
+            "choose the split that the judgments are about"
+        )
+    captions = sorted(set(judged.captions))
+    place = {caption: row for row, caption in enumerate(captions)}
+    text_embeddings = embedder.texts(captions)
+    images = image_embeddings[[row_of[name] for name in judged.images]]
+    texts = text_embeddings[[place[caption] for caption in judged.captions]]
+    return expert_tau_c((images * texts).sum(axis=1), judged.grades)

@@ -1,0 +1,201 @@
+"""`aahr train`: from a recipe to checkpoints, with the best epoch chosen on val."""
+
+import signal
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.errors import ConfigError
+from training.checkpoint import (
+    Backbones,
+    Progress,
+    build_network,
+    load_backbones,
+    load_state,
+    save_checkpoint,
+)
+from training.config import TrainingConfig
+from training.data.batches import BatchPlan, Collator, plan_epoch, steps_per_epoch
+from training.data.sources import SplitFeatures, fit_reduction, join_splits, load_splits, mask_token_of
+from training.embed import embed_split
+from training.loop import Trainer
+from training.metrics import retrieval_metrics
+from training.report import RunLog
+
+BEST, LAST = "best", "last"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after the step in progress was finished and a checkpoint to resume was written."""
+
+
+@dataclass
+class Run:
+    """A prepared run: everything that is loaded once."""
+
+    config: TrainingConfig
+    directory: Path
+    backbones: Backbones
+    trainer: Trainer
+    train: SplitFeatures
+    val: Mapping[str, SplitFeatures]
+    collate: Collator
+    log: RunLog
+    epoch: int = 0
+    best: float = -np.inf
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimisation steps in one pass over the training images."""
+        return steps_per_epoch(self.train.dataset, self.config.batch)
+
+
+def train(config: TrainingConfig, directory: Path, cache: Path, *, resume: bool = False) -> Path:
+    """Train a recipe into a run directory; gives the path of the best checkpoint.
+
+    Raises ConfigError before anything is computed where the recipe cannot run or the directory is taken, and
+    TrainingError for a loss that is not finite. Ctrl-C leaves a checkpoint in `last` and raises Interrupted.
+    """
+    _check_directory(directory, resume=resume)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    run = _prepare(config, directory, cache)
+    if resume:
+        _restore(run, load_state(directory / LAST))
+    with run.log, _stop_requested() as stopped:
+        while run.epoch < config.epochs:
+            _train_epoch(run, stopped)
+    return directory / BEST
+
+
+def _check_directory(directory: Path, *, resume: bool) -> None:
+    if resume and not (directory / LAST).is_dir():
+        raise ConfigError(f"{directory} holds no run to resume: {directory / LAST} is missing; start without --resume")
+    if not resume and directory.exists() and any(directory.iterdir()):
+        raise ConfigError(f"{directory} holds a run already: go on with --resume, or give another --out")
+
+
+def _prepare(config: TrainingConfig, directory: Path, cache: Path) -> Run:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbones = load_backbones(config)
+    train_splits = load_splits(config, "train", backbones, cache, flips=config.batch.flips)
+    val_splits = load_splits(config, "val", backbones, cache, flips=False)
+    network = build_network(config, backbones)
+    joined = join_splits(train_splits)
+    if network.reduction is not None:
+        fit_reduction(network.reduction, joined.views[0], config.seed)
+    joined = joined.reduced(network.reduction)
+    steps = steps_per_epoch(joined.dataset, config.batch) * config.epochs
+    if steps == 0:
+        raise ConfigError(
+            f"{joined.dataset.name} has {len(joined.dataset)} images, fewer than batch.images = {config.batch.images}: "
+            "lower batch.images"
+        )
+    return Run(
+        config=config,
+        directory=directory,
+        backbones=backbones,
+        trainer=Trainer(config, network, steps, device),
+        train=joined,
+        val={name: split.reduced(network.reduction) for name, split in val_splits.items()},
+        collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones)),
+        log=RunLog(directory, config, steps),
+    )
+
+
+def _restore(run: Run, state: Mapping[str, Any]) -> None:
+    if state["config"] != run.config.model_dump_json():
+        raise ConfigError(
+            f"{run.directory} was started with another recipe; resume with the same one, or give another --out"
+        )
+    run.trainer.load_state_dict(state["trainer"])
+    run.epoch, run.best = state["epoch"], state["best"]
+
+
+def _train_epoch(run: Run, stopped: Callable[[], bool]) -> None:
+    plans = plan_epoch(
+        run.train.dataset, run.config.batch, views=len(run.train.views), seed=run.config.seed, epoch=run.epoch
+    )
+    means: defaultdict[str, list[float]] = defaultdict(list)
+    for plan in _left_of(run, plans):
+        parts = run.trainer.train_step(run.collate(plan))
+        for name, value in parts.items():
+            means[name].append(value)
+        run.log.step(run.trainer.step, run.epoch, parts)
+        if stopped():
+            _save_last(run)
+            raise Interrupted(f"stopped at step {run.trainer.step}; go on with --resume --out {run.directory}")
+    _finish_epoch(run, {name: float(np.mean(values)) for name, values in means.items()})
+
+
+def _left_of(run: Run, plans: list[BatchPlan]) -> list[BatchPlan]:
+    """The plans of this epoch that are still to do: all, unless the run was stopped in the middle of one."""
+    return plans[run.trainer.step - run.epoch * run.steps_per_epoch :]
+
+
+def _finish_epoch(run: Run, parts: Mapping[str, float]) -> None:
+    evaluation = evaluate_splits(run)
+    run.epoch += 1
+    score = evaluation[f"{run.config.select_on}/rsum"]
+    if score > run.best:
+        run.best = score
+        save_checkpoint(
+            run.directory / BEST,
+            config=run.config,
+            backbones=run.backbones,
+            network=run.trainer.evaluated,
+            progress=Progress(run.epoch, run.trainer.step, evaluation),
+        )
+    run.log.epoch(run.epoch, run.trainer.step, parts, evaluation, best=score == run.best)
+    _save_last(run)
+
+
+def evaluate_splits(run: Run) -> dict[str, float]:
+    """Val metrics of every data set as `<data set>/<metric>`."""
+    found = {}
+    for name, split in run.val.items():
+        images, texts = embed_split(run.trainer.evaluated, split)
+        metrics = retrieval_metrics(images @ texts.T, split.dataset.image_of_caption)
+        found.update({f"{name}/{metric}": value for metric, value in metrics.items()})
+    return found
+
+
+def _save_last(run: Run) -> None:
+    state = {
+        "config": run.config.model_dump_json(),
+        "trainer": run.trainer.state_dict(),
+        "epoch": run.epoch,
+        "best": float(run.best),
+    }
+    save_checkpoint(
+        run.directory / LAST,
+        config=run.config,
+        backbones=run.backbones,
+        network=run.trainer.evaluated,
+        progress=Progress(run.epoch, run.trainer.step, {}),
+        state=state,
+    )
+
+
+@contextmanager
+def _stop_requested() -> Iterator[Callable[[], bool]]:
+    """A function that says whether Ctrl-C (or SIGTERM) came: the step in progress is finished first."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        received.append(number)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
