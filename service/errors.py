@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from model.errors import (
     AahrError,
@@ -131,6 +132,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AahrError, _on_aahr_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
@@ -158,8 +160,13 @@ def _on_validation_error(_: Request, error: Exception) -> Response:
     return aahr_error_response(invalid_field(problems))
 
 
-def _on_unexpected(_: Request, error: Exception) -> Response:
-    log.error("unexpected %s", type(error).__name__, exc_info=error)
+def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    """Nobody reads it; a client that goes away while it sends is no fault of the service."""
+    return aahr_error_response(MalformedBody("the client went away before the body was whole"))
+
+
+def _on_unexpected(_request: Request, _error: Exception) -> Response:
+    """Starlette raises the exception again once this is sent, and the server logs it with its traceback."""
     message = "the service failed unexpectedly; the reason is in its log"
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
 
