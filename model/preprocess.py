@@ -16,7 +16,7 @@ from model.errors import ArtifactCorrupt, EmptyText, ImageTooLarge, InvalidInput
 
 MAX_PIXELS = 50_000_000
 MAX_TEXT_CHARACTERS = 10_000
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # MPO, the JPEG of some cameras, is opened as JPEG
 
 # `_open` judges the size itself; Pillow's own check would warn, once per process and place, in the middle of a log.
 Image.MAX_IMAGE_PIXELS = None
