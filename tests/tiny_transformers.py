@@ -1,0 +1,71 @@
+"""BERT and CLIP of a few kilobytes with random weights, in directories as `transformers` keeps them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel
+from transformers.utils import logging
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "cat", "runs", "sleeps", "on", "the", "red", "green", "grass")
+START, END = WORDS.index("[CLS]"), WORDS.index("[SEP]")
+WIDTH, PROJECTION, IMAGE_SIZE, MAX_LENGTH = 32, 24, 32, 20
+
+_TOWER: dict[str, Any] = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 2 * WIDTH,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+}
+
+
+def write_bert(directory: Path, *, seed: int = 0) -> Path:
+    """A BERT of 2 layers and 14 words; another seed gives other weights."""
+    config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=MAX_LENGTH, **_TOWER)
+    return _write(BertModel, config, directory, seed)
+
+
+def write_clip(directory: Path, *, seed: int = 0) -> Path:
+    """A CLIP with 4 x 4 patches of 8 pixels."""
+    text = {"vocab_size": len(WORDS), "max_position_embeddings": MAX_LENGTH, "bos_token_id": START, "eos_token_id": END}
+    vision = {"image_size": IMAGE_SIZE, "patch_size": 8}
+    config = CLIPConfig(
+        text_config={**_TOWER, **text, "projection_dim": PROJECTION},
+        vision_config={**_TOWER, **vision, "projection_dim": PROJECTION},
+        projection_dim=PROJECTION,
+    )
+    _write(CLIPModel, config, directory, seed)
+    preprocessor = {
+        "size": {"shortest_edge": IMAGE_SIZE},
+        "crop_size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+        "image_mean": [0.1, 0.2, 0.3],
+        "image_std": [0.4, 0.5, 0.6],
+        "resample": 3,
+    }
+    (directory / "preprocessor_config.json").write_text(json.dumps(preprocessor), encoding="utf-8")
+    return directory
+
+
+def write_tokenizer(file: Path) -> None:
+    """Words between [CLS] and [SEP], split at white space."""
+    vocabulary = {word: number for number, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", START), ("[SEP]", END)]
+    )
+    tokenizer.save(str(file))
+
+
+def _write(model_class: Any, config: Any, directory: Path, seed: int) -> Path:
+    log: Any = logging
+    verbosity = log.get_verbosity()
+    log.set_verbosity_error()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model_class(config).save_pretrained(directory)
+    log.set_verbosity(verbosity)
+    write_tokenizer(directory / "tokenizer.json")
+    return directory
