@@ -45,9 +45,13 @@ def open_port(settings: Settings) -> socket.socket:
     host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --host or --port") from error
+    # Connections inherit it. asyncio sets it only where the protocol of the socket is given, and without it head and
+    # body of an answer, which are two writes, wait 40 ms for each other.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _announce(engine: Engine, listener: socket.socket) -> None:

@@ -19,6 +19,16 @@ def test_port_that_is_taken_is_a_config_error() -> None:
             open_port(settings)
 
 
+def test_connections_do_not_wait_for_acknowledgements() -> None:
+    with (
+        open_port(Settings(index_dir=Path("index"), port=0)) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "a" * 300])
 def test_host_that_is_not_here_is_a_config_error(host: str) -> None:
     with pytest.raises(ConfigError, match="cannot listen"):
