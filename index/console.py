@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from index.embed import Floats
@@ -73,7 +73,8 @@ def _decoded(runtime: Runtime, path: Path) -> Image.Image:
 
 def _print_hits(hits: Sequence[Hit], notes: Sequence[str]) -> None:
     console = Console(highlight=False)
-    table = Table("rank", "score", "id", "uri", "caption")
+    # Ids are there to be copied: the other columns fold instead.
+    table = Table("rank", "score", Column("id", no_wrap=True), "uri", "caption")
     for rank, hit in enumerate(hits, start=1):
         cells = (str(rank), f"{hit.score:.4f}", hit.item.id, printable(hit.item.uri), printable(hit.item.caption or ""))
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from index.console import print_search
+from index.gallery import image_item_id
 from model.errors import ArtifactMismatch, ArtifactMissing, EmptyText, InvalidInput, TextTooLong, UnreadableImage
 from tests.artifacts import write_colour_model
 from tests.galleries import PICTURES, BuiltGallery, build_gallery
@@ -111,3 +112,11 @@ def test_a_gallery_that_moved_as_a_whole_still_works(tmp_path: Path, capsys: pyt
     (tmp_path / "before").rename(tmp_path / "after")
     print_search(tmp_path / "after" / "gallery-index", text="red")
     assert PICTURES["red"] in first_hit(capsys)
+
+
+def test_ids_stay_whole_on_a_narrow_terminal(
+    gallery: BuiltGallery, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "64")
+    print_search(gallery.index, text="red")
+    assert image_item_id(PICTURES["red"]) in first_hit(capsys)
