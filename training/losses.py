@@ -70,11 +70,11 @@ class DistanceWeightedTriplet:
     def _direction(self, similarity: Tensor, negative: Tensor, positive: Tensor) -> Tensor:
         with torch.no_grad():
             probability = sampling_probability(similarity, negative, nonzero_cut_off=self.nonzero_cut_off)
-            has_candidate = probability.sum(dim=1) > 0
-            probability[~has_candidate] = 1.0  # multinomial wants something to draw; the row is left out below
-            drawn = probability.multinomial(1)
+            empty = probability.sum(dim=1) == 0
+            probability[empty] = 1.0  # multinomial wants something to draw; the row is left out below
+            drawn = probability.nan_to_num(1.0).multinomial(1)  # a NaN stays in the loss, where it is found
         loss = F.relu(self.margin - positive + similarity.gather(1, drawn).squeeze(1))
-        return loss[has_candidate].sum()
+        return loss[~empty].sum()
 
 
 class HardNegativeTriplet:

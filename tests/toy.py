@@ -1,0 +1,88 @@
+"""A toy training set without backbones: random features in which captions follow from pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.config import BackboneConfig, FeatureDimensions, ModelConfig
+from model.nn.aahr import AAHR
+from training.config import BatchConfig, DataConfig, ObjectiveConfig, OptimiserConfig, TrainingConfig
+from training.data.batches import Batch, Collator, plan_epoch
+from training.data.dataset import ImageTextDataset
+from training.data.table import FeatureTable
+from training.loop import Trainer
+
+WIDTH = 12
+DIMENSIONS = FeatureDimensions(local_dimension=WIDTH, global_dimension=WIDTH)
+
+
+def toy_config(**changes: object) -> TrainingConfig:
+    """Every part of AAHR on, in sizes that take milliseconds."""
+    values: dict[str, object] = {
+        "name": "toy",
+        "epochs": 4,
+        "select_on": "toy",
+        "data": {"toy": DataConfig(captions=Path("toy.json"), images=Path("toy"))},
+        "model": ModelConfig(
+            image_backbone=BackboneConfig(name="efficientnet-lite0"),
+            text_backbone=BackboneConfig(name="minilm"),
+            dimension=16,
+            pooling_heads=4,
+            relation_heads=4,
+            head_width="split",
+        ),
+        "objective": ObjectiveConfig.model_validate(
+            {
+                "prototypes": {"start": 0.1, "count": 8},
+                "relation": {"start": 0.2},
+                "momentum": {"queue": 20, "momentum": 0.9},
+            }
+        ),
+        "optimiser": OptimiserConfig(learning_rate=5e-3, schedule="cosine", average=0.9),
+        "batch": BatchConfig(images=8, captions_per_image=2, flips=True),
+    }
+    return TrainingConfig.model_validate({**values, **changes})
+
+
+def toy_dataset(images: int = 40, seed: int = 0) -> tuple[ImageTextDataset, Collator]:
+    """Pictures with one to three captions each; a caption's features are its picture's with noise."""
+    generator = np.random.default_rng(seed)
+    count = generator.integers(1, 4, images)
+    image_of_caption = np.repeat(np.arange(images), count)
+    dataset = ImageTextDataset(
+        name="toy",
+        image_paths=tuple(Path(f"{row}.jpg") for row in range(images)),
+        image_ids=np.arange(images) + 100,
+        captions=tuple(f"caption {row}" for row in range(len(image_of_caption))),
+        caption_ids=np.arange(len(image_of_caption)),
+        image_of_caption=image_of_caption,
+    )
+    meaning = generator.normal(size=(images, WIDTH))
+    views = tuple(_table(meaning, generator) for _ in range(2))
+    texts = _table(meaning[image_of_caption], generator)
+    batch = BatchConfig(images=8, captions_per_image=2, drop_cells=0.2, change_words=0.2)
+    return dataset, Collator(dataset, views, texts, batch)
+
+
+def _table(meaning: np.ndarray[tuple[int, ...], np.dtype[np.float64]], generator: np.random.Generator) -> FeatureTable:
+    cells = meaning[:, None] + 0.3 * generator.normal(size=(len(meaning), 5, WIDTH))
+    return FeatureTable.of_regions(
+        cells.astype(np.float32), np.arange(len(meaning)), cells.mean(axis=1).astype(np.float32)
+    )
+
+
+def toy_trainer(config: TrainingConfig, steps: int) -> Trainer:
+    """A trainer with a fresh network, seeded by the config."""
+    torch.manual_seed(config.seed)
+    return Trainer(config, AAHR(config.model, DIMENSIONS, DIMENSIONS), steps, torch.device("cpu"))
+
+
+def toy_batches(dataset: ImageTextDataset, collate: Collator, epochs: int) -> list[Batch]:
+    """Batches of all epochs; augmentation draws from torch's generator as they are made."""
+    plans = [
+        plan
+        for epoch in range(epochs)
+        for plan in plan_epoch(dataset, collate.augmentation, views=2, seed=0, epoch=epoch)
+    ]
+    return [collate(plan) for plan in plans]

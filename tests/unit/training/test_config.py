@@ -1,0 +1,60 @@
+"""Recipes: every shipped one parses, and what cannot run is refused with its key and value."""
+
+from pathlib import Path
+
+import pytest
+
+from model.errors import ConfigError
+from training.config import load_config
+
+CONFIGS = sorted((Path(__file__).resolve().parents[3] / "training" / "configs").glob("*.toml"))
+MINI = next(path for path in CONFIGS if path.stem == "mini")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_recipe_parses(path: Path) -> None:
+    assert load_config(path).name == path.stem
+
+
+def test_overrides_take_toml_values_and_bare_words() -> None:
+    config = load_config(
+        MINI, ["optimiser.learning_rate=1e-3", "objective.matching.loss=hard_negative", "batch.flips=false", "seed=7"]
+    )
+    assert config.optimiser.learning_rate == 1e-3
+    assert config.objective.matching.loss == "hard_negative"
+    assert not config.batch.flips
+    assert config.seed == 7
+
+
+def test_paths_of_data_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTURES", "/pictures")
+    config = load_config(MINI, ['data.flickr8k.images="$PICTURES/flickr8k"'])
+    assert config.data["flickr8k"].images == Path("/pictures/flickr8k")
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("optimiser.learning_rat=1", r"optimiser\.learning_rat"),
+        ("optimiser.learning_rate=-1", r"optimiser\.learning_rate.*-1"),
+        ("objective.relation.start=0.95", "less than a tenth"),
+        ("objective.prototypes.count=0", "prototypes.count"),
+        ("select_on=coco", "select_on = 'coco'"),
+        ("data.coco.format=scan", "directory"),
+        ("data.coco.format=karpathy", "captions"),
+        ("epochs=many", "epochs.*many"),
+        ("epochs", "key=value"),
+        ("name.first=1", "is a value, not a table"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_key_and_value(override: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_config(MINI, [override])
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no training config at"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_config(tmp_path / "broken.toml")
