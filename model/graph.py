@@ -15,7 +15,7 @@ OUTPUTS = ("embedding", "local_features", "local_embedding")
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
-_ERRORS_ONLY = 3
+_ERRORS, _FATAL = 3, 4  # levels of ONNX Runtime's log
 _NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
 
 
@@ -29,6 +29,8 @@ class Graph:
             self._session = ort.InferenceSession(path, _session_options(), providers=_providers())
         except Exception as error:  # ONNX Runtime's exceptions share no base class.
             raise ArtifactCorrupt(f"{path} is no graph that ONNX Runtime can load: {_first_line(error)}") from error
+        self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = _FATAL  # a failed call is raised, and need not be printed as well
         self._check_names("inputs", [node.name for node in self._session.get_inputs()], inputs)
         self._check_names("outputs", [node.name for node in self._session.get_outputs()], OUTPUTS)
         self.shapes: dict[str, list[int | str | None]] = {n.name: n.shape for n in self._session.get_inputs()}
@@ -52,7 +54,7 @@ class Graph:
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """The named outputs; raises InvalidInput where they are not finite, ArtifactError where the graph fails."""
         try:
-            arrays = cast(list[NDArray[np.float32]], self._session.run(list(outputs), dict(feeds)))
+            arrays = cast(list[NDArray[np.float32]], self._session.run(outputs, dict(feeds), self._run_options))
         except Exception as error:  # As above; the session stays usable after a failed call.
             shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
             raise ArtifactError(f"{self.path} failed on {shapes}: {_first_line(error)}; export it again") from error
@@ -94,7 +96,7 @@ def _session_options() -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     # A pattern is kept for each shape that was ever seen; texts have hundreds, and it gains no time here.
     options.enable_mem_pattern = False
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _ERRORS
     return options
 
 

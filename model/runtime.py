@@ -107,7 +107,7 @@ class Runtime:
 
     def encode_pixels(self, pixels: Floats) -> Floats:
         """Prepared pixels [N, 3, H, W] to embeddings [N, D]."""
-        return self._encode(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK)
+        return self._run(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK)[0]
 
     def encode_regions(self, regions: Floats, region_mask: NDArray[np.bool_], global_features: Floats) -> Floats:
         """Regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to embeddings [N, D]."""
@@ -118,7 +118,7 @@ class Runtime:
         _check_rows(feeds)
         _check_finite(feeds)
         _check_mask("region_mask", region_mask)
-        return self._encode(self._image_graph, feeds, IMAGE_CHUNK)
+        return self._run(self._image_graph, feeds, IMAGE_CHUNK)[0]
 
     def encode_tokens(self, tokens: Tokens) -> Floats:
         """Tokens [M, T] to embeddings [M, D]; texts of like length share a call, so that little padding is computed."""
@@ -136,12 +136,12 @@ class Runtime:
         return embeddings
 
     def pixels_local(self, pixels: Floats) -> LocalEncoding:
-        """Prepared pixels [N, 3, H, W] with their local features, in one call: for a few items that are explained."""
-        return LocalEncoding(*self._map(self._run_all, [(self._image_graph, self._pixel_feeds(pixels))])[0])
+        """Prepared pixels [N, 3, H, W] with their local features [N, R, D]."""
+        return LocalEncoding(*self._run(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK, OUTPUTS))
 
     def tokens_local(self, tokens: Tokens) -> LocalEncoding:
-        """Tokens [M, T] with their local features [M, T, D], in one call: for a few items that are explained."""
-        return LocalEncoding(*self._map(self._run_all, [(self._text_graph, self._token_feeds(tokens))])[0])
+        """Tokens [M, T] with their local features [M, T, D]."""
+        return LocalEncoding(*self._run(self._text_graph, self._token_feeds(tokens), TEXT_CHUNK, OUTPUTS))
 
     def warm_up(self) -> None:
         """Run both encoders once, so that the first query is no slower than the next and a broken graph shows now."""
@@ -162,17 +162,17 @@ class Runtime:
     ) -> None:
         self.close()
 
-    def _encode(self, graph: Graph, feeds: Feeds, chunk: int) -> Floats:
-        def encode(rows: slice) -> Floats:
-            return graph.run({name: array[rows] for name, array in feeds.items()}, OUTPUTS[:1])[0]
+    def _run(self, graph: Graph, feeds: Feeds, chunk: int, outputs: Sequence[str] = OUTPUTS[:1]) -> list[Floats]:
+        """Each output over all rows."""
+        slices = self._slices(len(next(iter(feeds.values()))), chunk)
+        if not slices:  # Not every graph can run on zero rows.
+            empty = {"embedding": (0, self.dimension), "local_embedding": (0, self.dimension)}
+            return [np.empty(empty.get(name, (0, 0, self.dimension)), np.float32) for name in outputs]
 
-        rows = len(next(iter(feeds.values())))
-        return self._stack(self._map(encode, self._slices(rows, chunk)))
+        def run(rows: slice) -> list[Floats]:
+            return graph.run({name: array[rows] for name, array in feeds.items()}, outputs)
 
-    @staticmethod
-    def _run_all(call: tuple[Graph, Feeds]) -> list[Floats]:
-        graph, feeds = call
-        return graph.run(feeds, OUTPUTS)
+        return [np.concatenate(parts) for parts in zip(*self._map(run, slices), strict=True)]
 
     def _map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         return list(self._pool.map(function, items))
