@@ -23,7 +23,7 @@ from model.artifact import (
 from model.errors import DataError, TrainingError
 from model.graph import OUTPUTS
 from model.manifest import published_directory
-from model.nn.aahr import AAHR, ImageTower, TextTower
+from model.nn.aahr import AAHR, ImageTower, PixelTower, RegionTower, TextTower
 from model.preprocess import FORMATS, Preprocessing, TextTokenizer, Tokens, decode_image, prepare_images
 from model.runtime import PIXEL_INPUTS, REGION_INPUTS, TOKEN_INPUTS, Runtime
 from training.checkpoint import Backbones, Checkpoint, library_versions, load_backbones, load_network, open_checkpoint
@@ -44,7 +44,10 @@ def export(checkpoint_directory: Path, out: Path, *, check: Path | None = None) 
     checkpoint = open_checkpoint(checkpoint_directory)
     backbones = load_backbones(checkpoint.config)
     network = load_network(checkpoint, backbones)
-    image_tower = ImageTower(backbones.image, network.reduction, network.image_encoder).eval()
+    takes_pixels = backbones.image.preprocessing is not None
+    image_tower = (PixelTower if takes_pixels else RegionTower)(
+        backbones.image, network.reduction, network.image_encoder
+    ).eval()
     text_tower = TextTower(network.text_backbone or backbones.text, network.text_encoder).eval()
     with published_directory(out) as staging:
         _write_image_graph(image_tower, backbones, staging / IMAGE_GRAPH)

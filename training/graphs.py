@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,13 +29,24 @@ def export_graph(
             # Copies: one tensor under two names would be traced as one input, and the second silently ignored.
             kwargs={name: tensor.clone() for name, tensor in inputs.items()},
             input_names=list(inputs),
-            output_names=list(outputs),
             dynamic_shapes={name: dict.fromkeys(dynamic_axes[name], Dim.DYNAMIC) for name in inputs},
             dynamo=True,
             verbose=False,
         )
         assert program is not None  # only the exporter without dynamo gives None
+        _name_outputs(program.model.graph, outputs)
         program.save(file, external_data=False)
+
+
+def _name_outputs(graph: Any, names: Sequence[str]) -> None:
+    """Name the outputs of an onnx_ir graph, and rename inner values that have such a name: BERT has an `embedding`."""
+    final = set(graph.outputs)
+    for node in graph:
+        for value in node.outputs:
+            if value.name in names and value not in final:
+                value.name = f"{value.name}_inner"
+    for value, name in zip(graph.outputs, names, strict=True):
+        value.name = name
 
 
 @contextmanager

@@ -58,19 +58,36 @@ class AAHR(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """Pixels (or regions) to embedding, V' and l: what `image.onnx` holds."""
+    """Backbone, reduction and encoder in a row: what `image.onnx` holds."""
 
     def __init__(self, backbone: ImageBackbone, reduction: CellReduction | None, encoder: FragmentEncoder) -> None:
         super().__init__()
         self.backbone, self.reduction, self.encoder = backbone, reduction, encoder
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """pixels [N, 3, H, W], or regions, mask and global features, to ([N, D], [N, R, D], [N, D])."""
-        item: LocalFeatures = self.backbone(*inputs)
+    def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
+        """What the backbone gave to embedding [N, D], V' [N, R, D] and l [N, D]."""
         if self.reduction is not None:
             item = item._replace(features=self.reduction(item.features))
         encoding: Encoding = self.encoder(item)
         return encoding.embedding, encoding.local_features, encoding.local_embedding
+
+
+class PixelTower(ImageTower):
+    """Pixels to embedding, V' and l."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """pixels [N, 3, H, W] to ([N, D], [N, R, D], [N, D])."""
+        return self.encode(self.backbone(pixels))
+
+
+class RegionTower(ImageTower):
+    """Precomputed regions to embedding, V' and l."""
+
+    def forward(
+        self, regions: Tensor, region_mask: Tensor, global_features: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to ([N, D], [N, R, D], [N, D])."""
+        return self.encode(self.backbone(regions, region_mask, global_features))
 
 
 class TextTower(nn.Module):
