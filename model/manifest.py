@@ -71,9 +71,14 @@ def read_manifest(directory: Path, model: type[M], *, expected: str = "an artifa
 
 
 def parse_json_file(path: Path, model: type[M], *, expected: str) -> M:
-    """A JSON file as a pydantic model; raises ArtifactCorrupt naming the first wrong field, in one line."""
+    """A JSON file as a pydantic model.
+
+    Raises ArtifactMissing for a file that cannot be read, and ArtifactCorrupt naming the first wrong field.
+    """
     try:
         return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ArtifactMissing(f"{path} cannot be read, but {expected} needs it: {error.strerror}") from error
     except ValidationError as error:
         raise ArtifactCorrupt(f"{path} does not belong to {expected}: {_first_problem(error)}") from error
 
@@ -97,16 +102,19 @@ def published_directory(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; when the block ends well it becomes `target`, whole and on disk.
 
     An earlier artifact there is moved aside, then removed. On an exception the new folder is removed and the earlier
-    one left. Raises ArtifactError for a target that holds something which is no artifact: it is not ours to replace.
+    one left. Raises ArtifactError for a target that cannot be written, or that holds something which is no artifact: it
+    is not ours to replace.
     """
-    _refuse_foreign(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     staging = _beside(target)
-    staging.mkdir()
+    with _writing(target):
+        _refuse_foreign(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
     try:
         yield staging
-        _fsync_tree(staging)
-        _replace_directory(staging, target)
+        with _writing(target):
+            _fsync_tree(staging)
+            _replace_directory(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -132,6 +140,15 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "missing" or not field:
         return f"{field}: {problem['msg']}" if field else problem["msg"]
     return f"{field}: {problem['msg']}, found {problem['input']!r:.80}"
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ArtifactError(f"{target} cannot be written: {reason}; make room for it or give another place") from error
 
 
 def _refuse_foreign(target: Path) -> None:

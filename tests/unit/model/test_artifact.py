@@ -108,6 +108,9 @@ def test_image_input_and_preprocessing_must_agree(directory: Path) -> None:
 def test_without_verification_bytes_are_not_hashed(directory: Path) -> None:
     (directory / "text.onnx").write_bytes(b"changed")
     assert load_model_artifact(directory, verify=False).manifest.name == "colours"
+    (directory / "preprocessing.json").unlink()
+    with pytest.raises(ArtifactMissing, match=r"preprocessing\.json cannot be read"):
+        load_model_artifact(directory, verify=False)
 
 
 def test_a_good_directory_works_after_bad_ones(directory: Path, tmp_path: Path) -> None:

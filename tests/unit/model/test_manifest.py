@@ -199,7 +199,7 @@ def test_a_failed_rename_puts_the_earlier_artifact_back(tmp_path: Path, monkeypa
             write_artifact(staging, "new")
             monkeypatch.setattr(Path, "rename", fail_for_staging)
 
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(ArtifactError, match=r"model cannot be written: no space"):
         publish()
     assert (target / "content.txt").read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
@@ -224,6 +224,19 @@ def test_a_file_or_dangling_link_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match="is no folder"), published_directory(target):
             pytest.fail("no work is begun that could not be published")
     assert (tmp_path / "file").read_text() == "text"
+
+
+def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    refused = pytest.raises(ArtifactError, match=r"model cannot be written: (file exists|not a directory)")
+    with refused, published_directory(tmp_path / "file" / "model"):
+        pytest.fail("no work is begun that could not be published")
+
+
+def test_an_error_of_the_work_itself_is_not_renamed(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), published_directory(tmp_path / "model"):
+        (tmp_path / "nowhere").read_text()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_folder_is_replaced(tmp_path: Path) -> None:
