@@ -16,7 +16,7 @@ OUTPUTS = ("embedding", "local_features", "local_embedding")
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _ERRORS, _FATAL = 3, 4  # levels of ONNX Runtime's log
-_NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
+_ONNX_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 
 
 class Graph:
@@ -33,8 +33,8 @@ class Graph:
         self._run_options.log_severity_level = _FATAL  # a failed call is raised, and need not be printed as well
         self._check_names("inputs", [node.name for node in self._session.get_inputs()], inputs)
         self._check_names("outputs", [node.name for node in self._session.get_outputs()], OUTPUTS)
-        self.shapes: dict[str, list[int | str | None]] = {n.name: n.shape for n in self._session.get_inputs()}
-        self._types = {node.name: _NUMPY_TYPES.get(node.type) for node in self._session.get_inputs()}
+        self._shapes: dict[str, list[int | str | None]] = {n.name: n.shape for n in self._session.get_inputs()}
+        self._types = {node.name: node.type for node in self._session.get_inputs()}
 
     @property
     def on_gpu(self) -> bool:
@@ -43,12 +43,12 @@ class Graph:
     def check(self, feeds: Mapping[str, NDArray[Any]]) -> None:
         """Raise InvalidInput unless every array has the type and rank, and the fixed sizes, of the graph's input."""
         for name, array in feeds.items():
-            shape, dtype = self.shapes[name], self._types[name]
+            shape, kind = self._shapes[name], self._types[name]
             fits = len(shape) == array.ndim and all(
                 not isinstance(wanted, int) or wanted == found for wanted, found in zip(shape, array.shape, strict=True)
             )
-            if not fits or array.dtype != dtype:
-                expected = f"{np.dtype(dtype).name} [{', '.join(str(side) for side in shape)}]"
+            if not fits or _ONNX_TYPES.get(array.dtype.name) != kind:
+                expected = f"{kind} [{', '.join(str(side) for side in shape)}]"
                 raise InvalidInput(f"{name} is {array.dtype} {list(array.shape)}, {self.path} takes {expected}")
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
