@@ -77,10 +77,10 @@ class ImageTextDataset:
 
     def _check_rows(self) -> None:
         rows, images = self.image_of_caption, len(self)
-        if ((rows < 0) | (rows >= images)).any():
-            raise DataError(
-                f"a caption of {self.name} points to image row {rows.max()} or lower, it has {images} images"
-            )
+        outside = np.flatnonzero((rows < 0) | (rows >= images))
+        if outside.size:
+            caption, row = self.caption_ids[outside[0]], rows[outside[0]]
+            raise DataError(f"caption {caption} of {self.name} belongs to image row {row}; there are {images} images")
         without = np.flatnonzero(np.bincount(rows, minlength=images) == 0)
         if without.size:
             raise DataError(
@@ -105,7 +105,7 @@ def refuse_missing_pictures(paths: Sequence[Path], folder: Path, what: str) -> N
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(paths)} pictures of {what} are not below {folder}, the first is {missing[0].name}"
+            f"{len(missing)} of {len(paths)} pictures of {what} are not below {folder}, the first is {missing[0]}"
         )
 
 
