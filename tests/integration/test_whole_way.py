@@ -1,0 +1,219 @@
+"""From drawn scenes to an HTTP hit: train, stop and resume, evaluate, export, index, search."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from safetensors.torch import load_file
+
+from index.rebuild import rebuild
+from index.store import load_index
+from model.artifact import load_model_artifact
+from model.errors import ArtifactCorrupt, ArtifactMissing, ConfigError, DataError, TrainingError
+from training import export as export_module
+from training.checkpoint import open_checkpoint
+from training.config import TrainingConfig, load_config
+from training.evaluate import evaluate
+from training.export import export
+from training.loop import Trainer
+from training.train import BEST, LAST, Interrupted, train
+
+MINI = Path(__file__).resolve().parents[2] / "training" / "configs" / "mini.toml"
+SCENES = 96
+
+
+def small_recipe(*settings: str) -> TrainingConfig:
+    """The default recipe on few scenes, in small sizes, with every part active from the second step."""
+    tree = load_config(
+        MINI,
+        [
+            "epochs=3",
+            "select_on=scenes",
+            f"data.scenes.count={SCENES}",
+            "model.dimension=32",
+            "model.cell_components=32",
+            "batch.images=16",
+            "batch.flips=false",
+            "objective.momentum.queue=16",
+            "objective.prototypes.count=16",
+            *settings,
+        ],
+    ).model_dump(mode="json")
+    del tree["data"]["flickr8k"]
+    return TrainingConfig.model_validate(tree)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("whole-way")
+
+
+@pytest.fixture(scope="module")
+def cache(workplace: Path) -> Path:
+    return workplace / "cache"
+
+
+@pytest.fixture(scope="module")
+def run(workplace: Path, cache: Path) -> Path:
+    directory = workplace / "run"
+    train(small_recipe(), directory, cache)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def scenes(run: Path, cache: Path) -> Path:
+    assert run.exists()
+    return cache / "scenes" / f"{SCENES}-0"
+
+
+@pytest.fixture(scope="module")
+def artifact(run: Path, workplace: Path) -> Path:
+    export(run / BEST, workplace / "model")
+    return workplace / "model"
+
+
+@pytest.fixture(scope="module")
+def client(artifact: Path, scenes: Path, workplace: Path) -> Iterator[TestClient]:
+    from service.app import create_app
+    from service.cache import make_cache
+    from service.engine import Engine
+    from service.settings import read_settings
+
+    index = workplace / "index"
+    rebuild(model_directory=artifact, images=scenes / "images", out=index, captions=scenes / "scenes.json")
+    settings = read_settings(index_dir=index)
+    with TestClient(create_app(settings, Engine.load(index), make_cache(settings))) as client:
+        yield client
+
+
+def test_a_run_leaves_metrics_and_both_checkpoints(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert set(lines[-1]["loss"]) == {"matching", "prototypes", "relation", "momentum"}
+    best = max(lines, key=lambda line: line["val"]["scenes/rsum"])
+    checkpoint = open_checkpoint(run / BEST)
+    assert checkpoint.manifest.evaluation == best["val"]
+    assert checkpoint.manifest.epoch == best["epoch"]
+    assert list((run / "tensorboard").iterdir())
+    assert not any("backbone" in name for name in load_file(run / BEST / "model.safetensors"))
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    run: Path, workplace: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = workplace / "interrupted"
+    step = Trainer.train_step
+
+    def step_and_stop(trainer: Trainer, batch: object) -> dict[str, float]:
+        parts = step(trainer, batch)  # type: ignore[arg-type]
+        if trainer.step == 6:  # in the middle of the second epoch
+            os.kill(os.getpid(), signal.SIGINT)
+        return parts
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", step_and_stop)
+        with pytest.raises(Interrupted, match="step 6.*--resume"):
+            train(small_recipe(), directory, cache)
+    assert open_checkpoint(directory / LAST).manifest.step == 6
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(small_recipe("optimiser.learning_rate=1e-5"), directory, cache, resume=True)
+    train(small_recipe(), directory, cache, resume=True)
+    whole, resumed = (torch.load(each / LAST / "state.pt", weights_only=True)["trainer"] for each in (run, directory))
+    for part in ("network", "objective"):
+        for name, tensor in whole[part].items():
+            assert torch.equal(tensor, resumed[part][name]), name
+
+
+def test_a_run_directory_is_not_overwritten(run: Path, cache: Path, workplace: Path) -> None:
+    with pytest.raises(ConfigError, match="--resume"):
+        train(small_recipe(), run, cache)
+    with pytest.raises(ConfigError, match="no run to resume"):
+        train(small_recipe(), workplace / "nothing", cache, resume=True)
+    with pytest.raises(ConfigError, match=r"fewer than batch.images = 1000"):
+        train(small_recipe("batch.images=1000"), workplace / "nothing", cache)
+
+
+def test_checkpoint_and_exported_model_have_the_same_figures(
+    run: Path, artifact: Path, scenes: Path, cache: Path
+) -> None:
+    data = {"data": scenes / "scenes.json", "images": scenes / "images", "judgments": None, "cache": cache}
+    of_checkpoint = evaluate(run / BEST, split="val", **data)  # type: ignore[arg-type]
+    of_model = evaluate(artifact, split="val", **data)  # type: ignore[arg-type]
+    assert of_checkpoint.keys() == of_model.keys()
+    kept = open_checkpoint(run / BEST).manifest.evaluation
+    for name, value in of_checkpoint.items():
+        # One query of the small split may fall to the other side of a tie by rounding.
+        assert of_model[name] == pytest.approx(value, abs=16), name
+        assert kept[f"scenes/{name}"] == pytest.approx(value, abs=16), name
+    with pytest.raises(DataError, match="no split 'testing'"):
+        evaluate(artifact, split="testing", **data)  # type: ignore[arg-type]
+    with pytest.raises(ArtifactMissing, match="neither a checkpoint"):
+        evaluate(scenes, split="val", **data)  # type: ignore[arg-type]
+
+
+def test_the_artifact_names_its_checkpoint(run: Path, artifact: Path) -> None:
+    manifest = load_model_artifact(artifact).manifest
+    checkpoint = open_checkpoint(run / BEST)
+    assert manifest.checkpoint.sha256 == checkpoint.sha256
+    assert manifest.evaluation == checkpoint.manifest.evaluation
+    assert (manifest.dimension, manifest.image_input) == (32, "pixels")
+
+
+def test_a_graph_that_differs_from_torch_is_not_published(
+    run: Path, artifact: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_graph(_tower: object, *arguments: object) -> None:
+        file = Path(str(arguments[-1]))
+        shutil.copyfile(artifact / file.name, file)
+
+    monkeypatch.setattr(export_module, "_write_image_graph", copy_graph)
+    monkeypatch.setattr(export_module, "_write_text_graph", copy_graph)
+    monkeypatch.setattr(export_module, "_cosines", lambda *_: np.array([0.5], np.float32))
+    with pytest.raises(TrainingError, match=r"0\.5.*nothing was written"):
+        export(run / BEST, workplace / "refused")
+    assert not (workplace / "refused").exists()
+
+
+def test_a_damaged_checkpoint_is_refused(run: Path, workplace: Path) -> None:
+    damaged = workplace / "damaged"
+    shutil.copytree(run / BEST, damaged)
+    parameters = damaged / "model.safetensors"
+    parameters.write_bytes(parameters.read_bytes()[:-1])
+    with pytest.raises(ArtifactCorrupt, match=r"model\.safetensors"):
+        open_checkpoint(damaged)
+
+
+def test_a_picture_finds_itself_and_a_sentence_finds_what_the_embeddings_say(
+    client: TestClient, workplace: Path, scenes: Path
+) -> None:
+    scene = json.loads((scenes / "scenes.json").read_text())["images"][5]
+    picture = (scenes / "images" / scene["filename"]).read_bytes()
+    answer = client.post("/search", files={"image": picture}, data={"target": "image", "limit": "3"})
+    assert answer.status_code == 200
+    assert answer.json()["results"][0]["uri"] == scene["filename"]
+
+    sentence = scene["sentences"][0]["raw"]
+    answer = client.post("/search", json={"text": sentence, "limit": 5})
+    assert answer.status_code == 200
+    found = answer.json()["results"]
+    index = load_index(workplace / "index")
+    images = [item for item in index.items.values() if item.modality == "image"]
+    text = next(item for item in index.items.values() if item.modality == "text" and item.caption == sentence)
+    scores = [float(index.embedding_of(item.id) @ index.embedding_of(text.id)) for item in images]
+    best = sorted(zip(scores, (item.uri for item in images), strict=True), reverse=True)[:5]
+    assert [hit["uri"] for hit in found] == [uri for _, uri in best]
+    assert [hit["score"] for hit in found] == pytest.approx([score for score, _ in best], abs=1e-5)
+
+
+def test_signals_are_given_back_after_training(run: Path) -> None:
+    assert run.exists()
+    assert threading.current_thread() is threading.main_thread()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
