@@ -120,7 +120,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", step_and_stop)
-        with pytest.raises(Interrupted, match="step 6.*--resume"):
+        with pytest.raises(Interrupted, match=r"step 6.*--resume"):
             train(small_recipe(), directory, cache)
     assert open_checkpoint(directory / LAST).manifest.step == 6
     with pytest.raises(ConfigError, match="another recipe"):
