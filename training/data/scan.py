@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from model.errors import DataError
+from model.nn.backbones.regions import GLOBAL_DIMENSION, REGION_DIMENSION
 from training.data.dataset import ImageTextDataset, Split, refuse_missing_pictures
 from training.data.table import FeatureTable
 
@@ -27,9 +28,9 @@ class ScanSplit:
 
     Attributes:
         dataset: `image_paths` are the raw pictures where they were asked for, else names made of array and id.
-        regions: memory-mapped [N or M, R, Dx].
+        regions: memory-mapped [N or M, R, 2048].
         region_rows: row of each image in `regions`, [N].
-        global_features: CLIP's embeddings [N, Dg] from `{split}_clip.npy`; None without this file.
+        global_features: CLIP's embeddings [N, 512] from `{split}_clip.npy`; None without this file.
     """
 
     dataset: ImageTextDataset
@@ -54,7 +55,7 @@ def load_scan(directory: Path, split: Split, images: Path | None = None) -> Scan
     ids = _read_ids(directory / f"{prefix}_ids.txt", len(captions))
     per_image = len(captions) // len(ids)
     regions_file = directory / f"{prefix}_ims.npy"
-    regions = _read_array(regions_file, axes=3)
+    regions = _read_array(regions_file, axes=3, width=REGION_DIMENSION)
     dataset = ImageTextDataset(
         name=f"{directory.name} {split}",
         image_paths=_map_ids(directory, ids, images) if images else tuple(regions_file / str(number) for number in ids),
@@ -99,22 +100,24 @@ def _read_ids(file: Path, captions: int) -> NDArray[np.int64]:
     return ids
 
 
-def _read_array(file: Path, *, axes: int) -> NDArray[Any]:
+def _read_array(file: Path, *, axes: int, width: int) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r")
     except FileNotFoundError:
         raise DataError(f"{file} is not there; SCAN's format has it") from None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{file} is no array of NumPy: {error}") from error
-    if array.ndim != axes or array.dtype.kind != "f":
-        raise DataError(f"{file} holds {array.dtype} {list(array.shape)}, expected floats with {axes} axes")
+    if array.ndim != axes or array.shape[-1] != width or array.dtype.kind != "f":
+        raise DataError(
+            f"{file} holds {array.dtype} {list(array.shape)}, expected floats of {axes} axes, the last {width}"
+        )
     return array
 
 
 def _read_globals(file: Path, images: int, per_image: int) -> NDArray[np.float32] | None:
     if not file.exists():
         return None
-    array = _read_array(file, axes=2)
+    array = _read_array(file, axes=2, width=GLOBAL_DIMENSION)
     return array[_rows_of_images(file, array, images, per_image)].astype(np.float32)
 
 

@@ -45,10 +45,6 @@ class FeatureTable:
     def local_dimension(self) -> int:
         return int(self._pieces[0].shape[1])
 
-    @property
-    def global_dimension(self) -> int:
-        return int(self.global_features.shape[1])
-
     def item(self, row: int) -> NDArray[Any]:
         """The values of one item as they are stored, [R, Dx]."""
         piece, start, length = self.places[row]
@@ -66,31 +62,11 @@ class FeatureTable:
             torch.from_numpy(padded).float(), torch.from_numpy(mask), torch.from_numpy(self.global_features[rows])
         )
 
-    def subset(self, rows: NDArray[np.int64]) -> "FeatureTable":
-        """The items at these rows, in their order; values are shared, not copied."""
-        return FeatureTable(self._pieces, self.places[rows], self.global_features[rows])
-
     def values(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
         """The values of some items one after the other, float32 [S, Dx], a few hundred items at a time."""
         for start in range(0, len(rows), _ITEMS_AT_ONCE):
             items = [self.item(row) for row in rows[start : start + _ITEMS_AT_ONCE]]
             yield np.concatenate(items).astype(np.float32)
-
-    def projected(self, mean: NDArray[np.float32], basis: NDArray[np.float32]) -> "FeatureTable":
-        """(x - mean) basis of every value as float16 in memory; mean [Dx] and basis [Dx, k].
-
-        All raw values are never in memory together.
-        """
-        _, first, inverse = np.unique(self.places, axis=0, return_index=True, return_inverse=True)
-        lengths = self.places[first, 2]
-        starts = np.cumsum(lengths) - lengths
-        reduced = np.empty((int(lengths.sum()), basis.shape[1]), np.float16)
-        done = 0
-        for values in self.values(first):
-            reduced[done : done + len(values)] = (values - mean) @ basis
-            done += len(values)
-        places = np.stack([np.zeros_like(starts), starts, lengths], axis=1)
-        return FeatureTable([reduced], places[inverse.reshape(-1)], self.global_features)
 
 
 def concatenate_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
