@@ -43,8 +43,9 @@ def test_captions_per_image_are_the_ratio(per_image: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize("repeated", ["ids", "regions", "global_features", "all"])
 def test_rows_may_stand_once_per_caption(repeated: str, tmp_path: Path) -> None:
     whole = {"ids": np.array(IDS), "regions": REGIONS, "global_features": GLOBALS}
-    chosen: dict[str, Any] = whole if repeated == "all" else {repeated: whole[repeated]}
-    write(tmp_path, per_image=5, **{name: np.repeat(values, 5, axis=0) for name, values in chosen.items()})
+    names = list(whole) if repeated == "all" else [repeated]
+    changes: dict[str, Any] = {name: np.repeat(whole[name], 5, axis=0) for name in names}
+    write(tmp_path, per_image=5, **changes)
     scan = load_scan(tmp_path, "train")
     assert scan.dataset.image_ids.tolist() == list(IDS)
     assert len(scan.dataset.captions) == 15
