@@ -65,9 +65,8 @@ def run_demo(directory: Path, checkpoint: Path, images: Path | None, port: int, 
 
 
 def _prepare_model(checkpoint: Path, model: Path) -> Path:
-    exported = _json(model / "manifest.json").get("checkpoint", {}).get("sha256")
-    trained = _json(checkpoint / "manifest.json").get("files", {}).get("model.safetensors", {}).get("sha256")
-    if exported is None or exported != trained:
+    exported = _field(model / "manifest.json", "checkpoint", "sha256")
+    if exported is None or exported != _field(checkpoint / "manifest.json", "files", "model.safetensors", "sha256"):
         _stage("export", checkpoint, "--out", model)
     return model
 
@@ -75,11 +74,11 @@ def _prepare_model(checkpoint: Path, model: Path) -> Path:
 def _prepare_scenes(model: Path, directory: Path) -> Gallery:
     folder, index = directory / "scenes", directory / "index-scenes"
     file, pictures = folder / "scenes.json", folder / "images"
-    if not file.exists():
+    if _field(file, "images") is None:
         _stage("data", "scenes", "--out", folder, "--count", SCENES, "--seed", SCENES_SEED)
-    if _indexed_model(index) != _json(model / "manifest.json")["model_id"]:
+    if _indexed_model(index) != _field(model / "manifest.json", "model_id"):
         _stage("index", "rebuild", "--model", model, "--images", pictures, "--captions", file, "--out", index)
-    return Gallery(index, pictures, _json(file))
+    return Gallery(index, pictures, json.loads(file.read_bytes()))
 
 
 def _prepare_own(model: Path, directory: Path, images: Path) -> Gallery:
@@ -89,22 +88,24 @@ def _prepare_own(model: Path, directory: Path, images: Path) -> Gallery:
     return Gallery(index, pictures, None)
 
 
-def _indexed_model(index: Path) -> str | None:
+def _indexed_model(index: Path) -> Any:
+    """The id of the model that the published version was embedded with; None without a version."""
     try:
         version = (index / "CURRENT").read_text(encoding="utf-8").strip()
     except OSError:
         return None
-    model_id: str | None = _json(index / "versions" / version / "manifest.json").get("model", {}).get("model_id")
-    return model_id
+    return _field(index / "versions" / version / "manifest.json", "model", "model_id")
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; nothing where it is missing or broken, so that its stage makes it anew."""
+def _field(path: Path, *keys: str) -> Any:
+    """A value in a JSON file; None where file, JSON or value is missing or broken: then its stage is run again."""
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content
+        value = json.loads(path.read_bytes())
+        for key in keys:
+            value = value[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value
 
 
 def _command(arguments: Iterable[object]) -> list[str]:
