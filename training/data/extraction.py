@@ -65,8 +65,11 @@ def _exported(backbone: ImageBackbone | TextBackbone, graphs: Path) -> Path:
         graphs.mkdir(parents=True, exist_ok=True)
         staging = graphs / f".{uuid.uuid4().hex}.tmp"
         inputs, axes = _example(backbone)
-        export_graph(backbone, inputs, _OUTPUTS, axes, staging)
-        staging.replace(file)
+        try:
+            export_graph(backbone, inputs, _OUTPUTS, axes, staging)
+            staging.replace(file)
+        finally:
+            staging.unlink(missing_ok=True)
     return file
 
 

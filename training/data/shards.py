@@ -103,7 +103,7 @@ class ShardStore:
                     verify_files(directory, manifest.files)
             except ArtifactError as error:
                 _log.warning("features are computed again: %s", error)
-                shutil.rmtree(directory)
+                shutil.rmtree(directory, ignore_errors=True)  # another process may be at it, too
                 continue
             self._verified.add(directory)
             yield directory, manifest
