@@ -62,8 +62,14 @@ def assert_graph_equals_torch(
     with torch.inference_mode():
         expected = backbone(**inputs)
     np.testing.assert_array_equal(mask, expected.mask.numpy())
-    np.testing.assert_allclose(features[mask], expected.features.numpy()[mask], atol=2e-5)
-    np.testing.assert_allclose(global_features, expected.global_features.numpy(), atol=2e-5)
+    # Rounding of two runtimes through all layers, on values of up to 6; a lost mask shows as 1 or more.
+    np.testing.assert_allclose(features[mask], expected.features.numpy()[mask], atol=1e-4)
+    np.testing.assert_allclose(global_features, expected.global_features.numpy(), atol=1e-4)
+
+
+def noise(count: int, size: int) -> Tensor:
+    """Pixels [count, 3, size, size], the same in every run."""
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
 def tokens_of(lengths: list[int], vocabulary: int) -> dict[str, Tensor]:
@@ -75,7 +81,7 @@ def tokens_of(lengths: list[int], vocabulary: int) -> dict[str, Tensor]:
 
 
 def test_efficientnet_gives_a_grid_and_its_mean(efficientnet: ImageBackbone) -> None:
-    pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    pixels = noise(2, 224)
     with torch.inference_mode():
         found = efficientnet(pixels)
         network: Any = efficientnet.network
@@ -146,7 +152,7 @@ def test_bert_equals_transformers(bert_directory: Path) -> None:
 
 def test_clip_gives_patches_and_projected_embeddings(clip_directory: Path) -> None:
     image, text = load_image_backbone("clip", clip_directory), load_text_backbone("clip-text", clip_directory)
-    pixels = torch.randn(2, 3, tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
+    pixels = noise(2, tiny.IMAGE_SIZE)
     tokens = tokens_of([4, 9], len(tiny.WORDS))
     whole: Any = CLIPModel.from_pretrained(clip_directory)
     with torch.inference_mode():
@@ -175,7 +181,7 @@ def test_regions_pass_unchanged() -> None:
 
 
 def test_exported_efficientnet_takes_any_batch(efficientnet: ImageBackbone, tmp_path: Path) -> None:
-    example, other = torch.zeros(2, 3, 224, 224), torch.randn(3, 3, 224, 224)
+    example, other = torch.zeros(2, 3, 224, 224), noise(3, 224)
     assert_graph_equals_torch(efficientnet, tmp_path / "g.onnx", {"pixels": example}, {"pixels": other})
 
 
@@ -192,7 +198,7 @@ def test_exported_text_takes_any_batch_and_length(
 
 def test_exported_clip_takes_any_batch(clip_directory: Path, tmp_path: Path) -> None:
     backbone = load_image_backbone("clip", clip_directory)
-    example, other = (torch.randn(count, 3, tiny.IMAGE_SIZE, tiny.IMAGE_SIZE) for count in (2, 3))
+    example, other = noise(2, tiny.IMAGE_SIZE), noise(3, tiny.IMAGE_SIZE)
     assert_graph_equals_torch(backbone, tmp_path / "g.onnx", {"pixels": example}, {"pixels": other})
 
 
