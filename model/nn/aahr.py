@@ -83,9 +83,7 @@ class PixelTower(ImageTower):
 class RegionTower(ImageTower):
     """Precomputed regions to embedding, V' and l."""
 
-    def forward(
-        self, regions: Tensor, region_mask: Tensor, global_features: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, regions: Tensor, region_mask: Tensor, global_features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to ([N, D], [N, R, D], [N, D])."""
         return self.encode(self.backbone(regions, region_mask, global_features))
 

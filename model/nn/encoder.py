@@ -26,6 +26,7 @@ class FragmentEncoder(nn.Module):
         super().__init__()
         width = config.dimension
         self.residual_weight, self.k_max = config.residual_weight, config.k_max
+        self.local_dropout, self.global_dropout = nn.Dropout(config.local_dropout), nn.Dropout(config.global_dropout)
         self.projection = projection
         self.relation: nn.Module | None = None
         self.guided_pooling: GlobalGuidedPooling | None = None
@@ -44,11 +45,13 @@ class FragmentEncoder(nn.Module):
 
     def forward(self, item: LocalFeatures) -> Encoding:
         """Local features [B, R, Dx] with mask [B, R] and global features [B, Dg] to an Encoding."""
-        projected = self.projection(item.features, item.mask)  # [B, R, D]
+        projected = self.projection(self.local_dropout(item.features), item.mask)  # [B, R, D]
         related = projected
         if self.relation is not None:
             related = self.relation(projected, src_key_padding_mask=~item.mask)
-        whole = None if self.global_projection is None else self.global_projection(item.global_features)
+        whole = None
+        if self.global_projection is not None:
+            whole = self.global_projection(self.global_dropout(item.global_features))
         local = self._local_embedding(projected, related, item.mask, whole)
         embedding = F.normalize(local, dim=-1) if whole is None else self.fusion(local, whole)
         return Encoding(embedding, local, related, item.mask)
