@@ -44,6 +44,9 @@ class ModelConfig(Settings):
     cell_components: int | None = Field(
         default=None, ge=8, description="PCA components of the image's local features; None keeps them whole"
     )
+    cell_grid: int | None = Field(
+        default=None, ge=1, description="side of the grid to which the cells of an image are averaged; None keeps all"
+    )
     pooling_temperature: bool = Field(default=False, description="learn a temperature of the guided pooling")
 
     @model_validator(mode="after")
@@ -55,6 +58,8 @@ class ModelConfig(Settings):
             raise ValueError(
                 "pooling 'gglp' is guided by the global feature: set global_fusion = true or pooling 'mean'"
             )
+        if self.cell_grid is not None and self.cell_components is None:
+            raise ValueError("cell_grid averages the cells before their PCA: set cell_components as well")
         return self
 
 

@@ -142,14 +142,10 @@ class TrainingConfig(Settings):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     """Parse a TOML recipe; each override is `a.b=value` with a TOML value (a bare word counts as a string).
 
-    Environment variables and ~ in paths of data sets are expanded. Raises ConfigError naming the key and the value.
+    `extends = "other.toml"` takes another recipe of the same folder as the base. Environment variables and ~ in paths
+    of data sets are expanded. Raises ConfigError naming the key and the value.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no training config at {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+    tree = _read_tree(path)
     for override in overrides:
         _apply_override(tree, override)
     return parse_config(_expand(tree), source=str(path))
@@ -165,6 +161,31 @@ def parse_config(tree: dict[str, Any], source: str) -> TrainingConfig:
             for item in error.errors()
         )
         raise ConfigError(f"{source}: {problems}") from None
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    """The tables of a recipe over those of the recipe that it extends."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no training config at {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    if base == path.name:
+        raise ConfigError(f"{path} extends itself")
+    return _merge(_read_tree(path.parent / str(base)), tree)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key; any other value replaces the one of the base."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both_tables = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both_tables else value
+    return merged
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from model.config import FeatureDimensions, ModelConfig
 from model.nn.backbones import ImageBackbone, TextBackbone
-from model.nn.encoder import Encoding, FragmentEncoder
+from model.nn.encoder import Encoding, FragmentEncoder, encode_by_length
 from model.nn.features import LocalFeatures
 from model.nn.image_encoder import CellReduction, ImageEncoder
 from model.nn.text_encoder import TextEncoder
@@ -35,9 +35,8 @@ class AAHR(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.reduction = (
-            CellReduction(image.local_dimension, config.cell_components) if config.cell_components else None
-        )
+        components = config.cell_components
+        self.reduction = CellReduction(image.local_dimension, components, config.cell_grid) if components else None
         self.image_encoder = ImageEncoder(config, image)
         self.text_encoder = TextEncoder(config, text)
         self.text_backbone = text_backbone
@@ -52,9 +51,10 @@ class AAHR(nn.Module):
         if isinstance(texts, TokenBatch):
             if self.text_backbone is None:
                 raise TypeError("token ids were given to a network whose text backbone is frozen: give it token states")
-            texts = self.text_backbone(*texts)
-        encoding: Encoding = self.text_encoder(texts)
-        return encoding
+            features: LocalFeatures = self.text_backbone(*texts)
+        else:
+            features = texts
+        return encode_by_length(self.text_encoder, features)
 
 
 class ImageTower(nn.Module):

@@ -1,5 +1,7 @@
 """The image side: cells of a grid or detector regions to the common space (DESIGN 4.1, step 1)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -8,19 +10,37 @@ from model.nn.encoder import FragmentEncoder
 
 
 class CellReduction(nn.Module):
-    """A frozen PCA of the cells, (x - mean) basis, kept with the checkpoint so that serving does the same."""
+    """Fewer and narrower cells: averages over a coarser grid, then a frozen PCA, (x - mean) basis.
+
+    Kept with the checkpoint, so that serving does what the cached features of training went through.
+    """
 
     mean: Tensor
     basis: Tensor
 
-    def __init__(self, dimension: int, components: int) -> None:
+    def __init__(self, dimension: int, components: int, grid: int | None = None) -> None:
         super().__init__()
+        self.grid = grid
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("basis", torch.zeros(dimension, components))
 
     def forward(self, cells: Tensor) -> Tensor:
-        """[B, R, Dx] to [B, R, components]."""
+        """[B, R, Dx] to [B, R or grid^2, components]; R is the square of a whole number where there is a grid."""
+        if self.grid is not None:
+            cells = grid_average(math.isqrt(cells.shape[1]), self.grid).to(cells) @ cells
         return (cells - self.mean) @ self.basis
+
+
+def grid_average(side: int, coarse: int) -> Tensor:
+    """The matrix [coarse^2, side^2] that averages a square grid over windows as `adaptive_avg_pool2d` lays them.
+
+    A product with a constant, because ONNX has no operator for windows that do not divide the grid.
+    """
+    line = torch.zeros(coarse, side)
+    for cell in range(coarse):
+        start, end = cell * side // coarse, -((cell + 1) * side // -coarse)
+        line[cell, start:end] = 1 / (end - start)
+    return torch.kron(line, line)
 
 
 class ImageProjection(nn.Module):

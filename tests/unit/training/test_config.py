@@ -58,3 +58,18 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(ConfigError, match="is not TOML"):
         load_config(tmp_path / "broken.toml")
+
+
+def test_a_recipe_extends_another_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "mini.toml").write_text(MINI.read_text())
+    (tmp_path / "mine.toml").write_text('extends = "mini.toml"\nname = "mine"\n[optimiser]\nlearning_rate = 0.5\n')
+    mine, mini = load_config(tmp_path / "mine.toml"), load_config(MINI)
+    assert (mine.name, mine.optimiser.learning_rate) == ("mine", 0.5)
+    assert mine.optimiser.schedule == mini.optimiser.schedule
+    assert mine.model == mini.model
+    (tmp_path / "lost.toml").write_text('extends = "none.toml"\n')
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        load_config(tmp_path / "lost.toml")
+    (tmp_path / "self.toml").write_text('extends = "self.toml"\n')
+    with pytest.raises(ConfigError, match="extends itself"):
+        load_config(tmp_path / "self.toml")

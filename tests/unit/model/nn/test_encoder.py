@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model.config import BackboneConfig, FeatureDimensions, ModelConfig
 from model.nn.aahr import AAHR, TokenBatch
+from model.nn.encoder import encode_by_length
 from model.nn.features import LocalFeatures
-from model.nn.image_encoder import CellReduction, ImageProjection
+from model.nn.image_encoder import CellReduction, ImageProjection, grid_average
 
 DIMENSIONS = FeatureDimensions(local_dimension=12, global_dimension=10)
 
@@ -108,6 +110,30 @@ def test_the_reduction_is_a_centred_projection() -> None:
     cells = torch.randn(2, 3, 12)
     torch.testing.assert_close(reduction(cells)[1, 2], (cells[1, 2] - reduction.mean) @ reduction.basis)
     assert not list(reduction.parameters())
+
+
+@pytest.mark.parametrize(("side", "coarse"), [(7, 4), (7, 3), (7, 7), (6, 1)])
+def test_the_coarser_grid_is_that_of_adaptive_pooling(side: int, coarse: int) -> None:
+    torch.manual_seed(4)
+    cells = torch.randn(2, side * side, 5)
+    image = cells.transpose(1, 2).view(2, 5, side, side)
+    expected = F.adaptive_avg_pool2d(image, coarse).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(grid_average(side, coarse) @ cells, expected)
+
+
+def test_groups_of_like_length_give_what_one_batch_gives() -> None:
+    torch.manual_seed(5)
+    network = AAHR(tiny_config(), DIMENSIONS, DIMENSIONS).eval()
+    item = padded_item([6, 1, 3, 6, 2], cells=8)
+    holes = item.mask.clone()
+    holes[0, 2] = False
+    item = item._replace(mask=holes)
+    whole, grouped = network.text_encoder(item), encode_by_length(network.text_encoder, item, per_group=2)
+    torch.testing.assert_close(grouped.embedding, whole.embedding, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(grouped.local_embedding, whole.local_embedding, atol=1e-5, rtol=1e-5)
+    assert torch.equal(grouped.mask, whole.mask)
+    valid = item.mask
+    torch.testing.assert_close(grouped.local_features[valid], whole.local_features[valid], atol=1e-5, rtol=1e-5)
 
 
 def test_token_ids_need_a_trained_text_backbone() -> None:
