@@ -20,6 +20,13 @@ class BackboneConfig(Settings):
     trainable: bool = False
 
 
+class FeatureDropout(Settings):
+    """Dropout of what a backbone gives, before the projections."""
+
+    local_features: float = Field(default=0.0, ge=0, lt=1)
+    global_features: float = Field(default=0.0, ge=0, lt=1)
+
+
 class ModelConfig(Settings):
     """The AAHR network (DESIGN 4.1). `dimension` is D of every embedding.
 
@@ -37,8 +44,8 @@ class ModelConfig(Settings):
     head_width: Literal["full", "split"] = "full"
     relation_heads: int = Field(default=16, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    local_dropout: float = Field(default=0.0, ge=0, lt=1, description="of the backbone's local features")
-    global_dropout: float = Field(default=0.0, ge=0, lt=1, description="of the backbone's global feature")
+    image_dropout: FeatureDropout = FeatureDropout()
+    text_dropout: FeatureDropout = FeatureDropout()
     residual_weight: float = Field(default=0.8, ge=0, le=1, description="beta of l = beta r + (1 - beta) pooled")
     k_max: int = Field(default=2, ge=1)
     cell_components: int | None = Field(

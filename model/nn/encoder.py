@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.config import FeatureDimensions, ModelConfig
+from model.config import FeatureDimensions, FeatureDropout, ModelConfig
 from model.nn.aggregation import GatedFusion, GlobalGuidedPooling, k_max_mean
 from model.nn.features import LocalFeatures, masked_mean
 
@@ -23,11 +23,16 @@ class Encoding(NamedTuple):
 class FragmentEncoder(nn.Module):
     """Projected local features and a global feature to an embedding (DESIGN 4.1, steps 2 to 6)."""
 
-    def __init__(self, config: ModelConfig, projection: nn.Module, dimensions: FeatureDimensions) -> None:
+    def __init__(
+        self, config: ModelConfig, projection: nn.Module, dimensions: FeatureDimensions, dropout: FeatureDropout
+    ) -> None:
         super().__init__()
         width = config.dimension
         self.residual_weight, self.k_max = config.residual_weight, config.k_max
-        self.local_dropout, self.global_dropout = nn.Dropout(config.local_dropout), nn.Dropout(config.global_dropout)
+        self.local_dropout, self.global_dropout = (
+            nn.Dropout(dropout.local_features),
+            nn.Dropout(dropout.global_features),
+        )
         self.projection = projection
         self.relation: nn.Module | None = None
         self.guided_pooling: GlobalGuidedPooling | None = None

@@ -70,4 +70,4 @@ class ImageEncoder(FragmentEncoder):
 
     def __init__(self, config: ModelConfig, dimensions: FeatureDimensions) -> None:
         width = config.cell_components or dimensions.local_dimension
-        super().__init__(config, ImageProjection(width, config.dimension), dimensions)
+        super().__init__(config, ImageProjection(width, config.dimension), dimensions, config.image_dropout)

@@ -18,4 +18,5 @@ class TextEncoder(FragmentEncoder):
     """Token states and a sentence-level feature to an Encoding."""
 
     def __init__(self, config: ModelConfig, dimensions: FeatureDimensions) -> None:
-        super().__init__(config, TextProjection(dimensions.local_dimension, config.dimension), dimensions)
+        projection = TextProjection(dimensions.local_dimension, config.dimension)
+        super().__init__(config, projection, dimensions, config.text_dropout)
