@@ -67,7 +67,7 @@ class ImageTower(nn.Module):
     def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
         """What the backbone gave to embedding [N, D], V' [N, R, D] and l [N, D]."""
         if self.reduction is not None:
-            item = item._replace(features=self.reduction(item.features))
+            item = self.reduction.reduce(item)
         encoding: Encoding = self.encoder(item)
         return encoding.embedding, encoding.local_features, encoding.local_embedding
 

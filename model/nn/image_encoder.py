@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from model.config import FeatureDimensions, ModelConfig
 from model.nn.encoder import FragmentEncoder
+from model.nn.features import LocalFeatures
 
 
 class CellReduction(nn.Module):
@@ -29,6 +30,12 @@ class CellReduction(nn.Module):
         if self.grid is not None:
             cells = grid_average(math.isqrt(cells.shape[1]), self.grid).to(cells) @ cells
         return (cells - self.mean) @ self.basis
+
+    def reduce(self, item: LocalFeatures) -> LocalFeatures:
+        """The same item with its cells reduced; a grid has no padding, so that every coarse cell is valid."""
+        cells = self(item.features)
+        mask = item.mask if self.grid is None else torch.ones_like(cells[..., 0], dtype=torch.bool)
+        return item._replace(features=cells, mask=mask)
 
 
 def grid_average(side: int, coarse: int) -> Tensor:

@@ -121,6 +121,14 @@ def test_the_coarser_grid_is_that_of_adaptive_pooling(side: int, coarse: int) ->
     torch.testing.assert_close(grid_average(side, coarse) @ cells, expected)
 
 
+def test_reduced_items_keep_padding_unless_the_grid_is_coarser() -> None:
+    item = padded_item([4, 2], cells=4)
+    assert torch.equal(CellReduction(12, 8).reduce(item).mask, item.mask)
+    coarse = CellReduction(12, 8, grid=1).reduce(item)
+    assert coarse.features.shape == (2, 1, 8)
+    assert coarse.mask.tolist() == [[True], [True]]
+
+
 def test_groups_of_like_length_give_what_one_batch_gives() -> None:
     torch.manual_seed(5)
     network = AAHR(tiny_config(), DIMENSIONS, DIMENSIONS).eval()
