@@ -85,3 +85,10 @@ text.addEventListener("input", () => { image.value = ""; });
 image.addEventListener("change", () => { if (image.files.length) { text.value = ""; form.requestSubmit(); } });
 form.addEventListener("submit", search);
 describe().catch(() => {});
+
+// A search can be linked to: /?text=two dogs on a beach
+const linked = new URLSearchParams(location.search).get("text");
+if (linked) {
+  text.value = linked;
+  form.requestSubmit();
+}
