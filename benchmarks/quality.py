@@ -19,6 +19,7 @@ import typer
 from training.evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path.home() / ".cache" / "aahr"
 FLICKR8K = Path(os.environ.get("FLICKR8K") or ROOT.parent / "shared" / "data" / "flickr8k")
 
 
@@ -27,7 +28,7 @@ def main(
     recipes: Annotated[list[str] | None, typer.Option("--recipe", help="Names in training/configs.")] = None,
     seeds: Annotated[list[int] | None, typer.Option("--seed")] = None,
     runs: Annotated[Path, typer.Option(help="Run directories RECIPE-SEED.")] = Path("runs/quality"),
-    cache: Annotated[Path, typer.Option(help="Features of frozen backbones.")] = Path.home() / ".cache" / "aahr",
+    cache: Annotated[Path, typer.Option(help="Features of frozen backbones.")] = CACHE,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Overrides of every recipe.")] = None,
 ) -> None:
     """Train (where needed) and evaluate every recipe with every seed on test."""
@@ -87,7 +88,8 @@ def _train(recipe: Path, directory: Path, cache: Path, settings: list[str]) -> f
     process = subprocess.Popen([*command, *options], cwd=ROOT)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"training {recipe.stem} into {directory} ended with status {os.waitstatus_to_exitcode(status)}")
+        code = os.waitstatus_to_exitcode(status)
+        raise SystemExit(f"training {recipe.stem} into {directory} ended with status {code}")
     return usage.ru_maxrss / 1024
 
 

@@ -60,7 +60,8 @@ def export(checkpoint_directory: Path, out: Path, *, check: Path | None = None) 
                 f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {SMALLEST_COSINE} is "
                 f"asked for; nothing was written to {out}"
             )
-    Console().print(f"exported {checkpoint_directory} to {out}: smallest cosine with torch {smallest:.6f}", soft_wrap=True)
+    message = f"exported {checkpoint_directory} to {out}: smallest cosine with torch {smallest:.6f}"
+    Console().print(message, soft_wrap=True)
     return smallest
 
 
