@@ -93,12 +93,7 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path) -> Run:
     if network.reduction is not None:
         fit_reduction(network.reduction, joined.views[0], config.seed)
     joined = joined.reduced(network.reduction)
-    steps = steps_per_epoch(joined.dataset, config.batch) * config.epochs
-    if steps == 0:
-        raise ConfigError(
-            f"{joined.dataset.name} has {len(joined.dataset)} images, fewer than batch.images = {config.batch.images}: "
-            "lower batch.images"
-        )
+    steps = _planned_steps(config, joined)
     return Run(
         config=config,
         directory=directory,
@@ -109,6 +104,23 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path) -> Run:
         collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones)),
         log=RunLog(directory, config, steps),
     )
+
+
+def _planned_steps(config: TrainingConfig, train_split: SplitFeatures) -> int:
+    """Steps of the whole run. Raises ConfigError for too few images, or for a queue that is full too late."""
+    steps = steps_per_epoch(train_split.dataset, config.batch) * config.epochs
+    if steps == 0:
+        raise ConfigError(
+            f"{train_split.dataset.name} has {len(train_split.dataset)} images, fewer than batch.images = "
+            f"{config.batch.images}: lower batch.images"
+        )
+    momentum = config.objective.momentum
+    if momentum.enabled and momentum.queue > 0.9 * steps * config.batch.images:
+        raise ConfigError(
+            f"objective.momentum.queue = {momentum.queue} is full after {momentum.queue / config.batch.images:.0f} of "
+            f"{steps} steps, so that the part is active for less than a tenth of them: shorten it, or train longer"
+        )
+    return steps
 
 
 def _restore(run: Run, state: Mapping[str, Any]) -> None:
