@@ -36,7 +36,7 @@ def toy_config(**changes: object) -> TrainingConfig:
             {
                 "prototypes": {"start": 0.1, "count": 8},
                 "relation": {"start": 0.2},
-                "momentum": {"queue": 20, "momentum": 0.9},
+                "momentum": {"queue": 24, "momentum": 0.9},
             }
         ),
         "optimiser": OptimiserConfig(learning_rate=5e-3, schedule="cosine", average=0.9),

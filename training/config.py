@@ -84,9 +84,16 @@ class OptimiserConfig(Settings):
 
 
 class BatchConfig(Settings):
-    """What a step sees: N images, each with some of its captions, and the size augmentation."""
+    """What the losses see at once: N images, each with some of its captions, and the size augmentation.
+
+    `images` counts those of all processes of a `torchrun` together. With `accumulate` = k an optimiser step takes the
+    mean of the gradients of k such batches. That is not a batch of k x N images: the negatives, the assignments of the
+    prototypes, the neighbours of the relation and the statistics of batch norm stay those of N images. Schedules,
+    starts and momentum encoders count optimiser steps; the queues take the keys of every batch.
+    """
 
     images: int = Field(default=128, ge=2)
+    accumulate: int = Field(default=1, ge=1, description="batches per optimiser step")
     captions_per_image: int = Field(default=1, ge=1)
     drop_cells: float = Field(default=0.2, ge=0, lt=1)
     change_words: float = Field(default=0.2, ge=0, lt=1)
@@ -118,6 +125,9 @@ class TrainingConfig(Settings):
     name: str
     seed: int = 0
     epochs: int = Field(default=40, ge=1)
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="of the encoders' forward; losses, queues, parameters and optimiser stay fp32"
+    )
     threads: int | None = Field(default=None, ge=1)
     select_on: str
     data: dict[str, DataConfig] = Field(min_length=1)
@@ -136,6 +146,17 @@ class TrainingConfig(Settings):
                     f"objective.{name}.start = {part.start} leaves it active for less than a tenth of the steps: "
                     "choose at most 0.9, or switch it off"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _queue_holds_whole_batches(self) -> Self:
+        momentum, images = self.objective.momentum, self.batch.images
+        if momentum.enabled and momentum.queue % images:
+            nearest = max(1, round(momentum.queue / images)) * images
+            raise ValueError(
+                f"objective.momentum.queue = {momentum.queue} is not a whole number of batches of batch.images = "
+                f"{images}: choose {nearest}"
+            )
         return self
 
 

@@ -138,9 +138,9 @@ def test_a_run_directory_is_not_overwritten(run: Path, cache: Path, workplace: P
     with pytest.raises(ConfigError, match="no run to resume"):
         train(small_recipe(), workplace / "nothing", cache, resume=True)
     with pytest.raises(ConfigError, match=r"fewer than batch.images = 1000"):
-        train(small_recipe("batch.images=1000"), workplace / "nothing", cache)
-    with pytest.raises(ConfigError, match=r"momentum.queue = 5000 is full after 312 of 12 steps"):
-        train(small_recipe("objective.momentum.queue=5000"), workplace / "nothing", cache)
+        train(small_recipe("batch.images=1000", "objective.momentum.queue=1000"), workplace / "nothing", cache)
+    with pytest.raises(ConfigError, match=r"momentum.queue = 4992 is full after 312 of 12 steps"):
+        train(small_recipe("objective.momentum.queue=4992"), workplace / "nothing", cache)
 
 
 def test_checkpoint_and_exported_model_have_the_same_figures(

@@ -45,6 +45,9 @@ def test_paths_of_data_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
         ("epochs=many", "epochs.*many"),
         ("epochs", "key=value"),
         ("name.first=1", "is a value, not a table"),
+        ("batch.accumulate=0", r"batch\.accumulate.*got 0"),
+        ("precision=fp16", "precision: .*'fp32' or 'bf16'.*fp16"),
+        ("objective.momentum.queue=2000", r"queue = 2000 is not a whole number of batches .* = 128: choose 2048"),
     ],
 )
 def test_what_cannot_run_is_refused_with_key_and_value(override: str, named: str) -> None:

@@ -22,7 +22,7 @@ def test_every_part_starts_in_time_and_the_loss_falls() -> None:
     assert first_step["matching"] == 0
     assert first_step["prototypes"] == int(np.ceil(0.1 * len(batches)))
     assert first_step["relation"] == int(np.ceil(0.2 * len(batches)))
-    assert first_step["momentum"] == 3  # 20 places, 8 image keys a step
+    assert first_step["momentum"] == 3  # 24 places, 8 image keys a step
     matching = [parts["matching"] for parts in history]
     assert np.mean(matching[-5:]) < 0.7 * np.mean(matching[:5])
 
