@@ -27,14 +27,14 @@ def write_bert(directory: Path, *, seed: int = 0) -> Path:
     return _write(BertModel, config, directory, seed)
 
 
-def write_clip(directory: Path, *, seed: int = 0) -> Path:
-    """A CLIP with 4 x 4 patches of 8 pixels."""
+def write_clip(directory: Path, *, seed: int = 0, projection: int = PROJECTION) -> Path:
+    """A CLIP with 4 x 4 patches of 8 pixels and embeddings of `projection`."""
     text = {"vocab_size": len(WORDS), "max_position_embeddings": MAX_LENGTH, "bos_token_id": START, "eos_token_id": END}
     vision = {"image_size": IMAGE_SIZE, "patch_size": 8}
     config = CLIPConfig(
-        text_config={**_TOWER, **text, "projection_dim": PROJECTION},
-        vision_config={**_TOWER, **vision, "projection_dim": PROJECTION},
-        projection_dim=PROJECTION,
+        text_config={**_TOWER, **text, "projection_dim": projection},
+        vision_config={**_TOWER, **vision, "projection_dim": projection},
+        projection_dim=projection,
     )
     _write(CLIPModel, config, directory, seed)
     preprocessor = {

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from model.config import ModelConfig, Settings
 from model.errors import ConfigError
+from model.scan import REGIONS
 
 
 class MatchingConfig(Settings):
@@ -107,6 +108,10 @@ class DataConfig(Settings):
     captions: Path | None = None
     images: Path | None = None
     directory: Path | None = None
+    clip: Path | None = Field(
+        default=None,
+        description="directory of CLIP ViT-B/32, whose embeddings of `images` stand in for a missing {split}_clip.npy",
+    )
     count: int = Field(default=2000, ge=1, description="of drawn scenes")
     seed: int = 0
 
@@ -116,6 +121,8 @@ class DataConfig(Settings):
             raise ValueError("a data set of format 'karpathy' needs `captions` (a JSON file) and `images` (a folder)")
         if self.format == "scan" and self.directory is None:
             raise ValueError("a data set of format 'scan' needs `directory`, with {split}_ims.npy and {split}_caps.txt")
+        if self.clip is not None and (self.format != "scan" or self.images is None):
+            raise ValueError("`clip` sees the raw pictures of a data set of format 'scan': set `images`, their folder")
         return self
 
 
@@ -146,6 +153,21 @@ class TrainingConfig(Settings):
                     f"objective.{name}.start = {part.start} leaves it active for less than a tenth of the steps: "
                     "choose at most 0.9, or switch it off"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _data_suits_backbone(self) -> Self:
+        of_regions = self.model.image_backbone.name == REGIONS
+        for name, data in self.data.items():
+            if of_regions and data.format != "scan":
+                raise ValueError(
+                    f"data.{name} holds pictures, the image backbone '{REGIONS}' takes precomputed regions: "
+                    "use data of format 'scan', or another image backbone"
+                )
+            if not of_regions and data.format == "scan" and data.images is None:
+                raise ValueError(f"data.{name}.images is missing: this image backbone sees the raw pictures")
+        if of_regions and (self.batch.flips or self.model.cell_grid):
+            raise ValueError("regions have no mirror image and no grid: leave batch.flips and model.cell_grid out")
         return self
 
     @model_validator(mode="after")
@@ -227,7 +249,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _expand(tree: dict[str, Any]) -> dict[str, Any]:
     for data in tree.get("data", {}).values():
-        for key in ("captions", "images", "directory"):
+        for key in ("captions", "images", "directory", "clip"):
             if isinstance(data, dict) and isinstance(data.get(key), str):
                 data[key] = os.path.expanduser(os.path.expandvars(data[key]))
     return tree

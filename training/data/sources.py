@@ -13,6 +13,7 @@ from model.errors import ConfigError
 from model.nn.aahr import TokenBatch
 from model.nn.image_encoder import CellReduction
 from model.preprocess import TextTokenizer, Tokens
+from model.scan import REGIONS, ScanFiles, open_scan
 from training.checkpoint import Backbones
 from training.config import DataConfig, TrainingConfig
 from training.data.batches import TextSource
@@ -20,11 +21,12 @@ from training.data.dataset import ImageTextDataset, Split, concatenate
 from training.data.features import image_feature_table, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
-from training.data.scan import load_scan
+from training.data.scan import check_regions, region_table, scan_dataset
 from training.data.scenes import write_scenes
 from training.data.table import FeatureTable, concatenate_tables
 
 PICTURES_AT_ONCE = 256
+SPLITS_OF_TRAINING: tuple[Split, ...] = ("train", "val")
 
 
 class TokenTable:
@@ -64,13 +66,26 @@ def load_splits(
     return {name: _load_split(data, split, config, backbones, cache, flips=flips) for name, data in config.data.items()}
 
 
+def check_data(config: TrainingConfig, cache: Path) -> None:
+    """Read train and val of every data set before any feature is computed, which may take hours.
+
+    Raises DataError for a split that is empty or missing, or files that do not fit, and ConfigError for global
+    features that nothing gives.
+    """
+    for data in config.data.values():
+        for split in SPLITS_OF_TRAINING:
+            _read(data, split, cache)
+            if config.model.image_backbone.name == REGIONS:
+                check_regions(_scan(data, split), data.images, data.clip)
+
+
 def _load_split(
     data: DataConfig, split: Split, config: TrainingConfig, backbones: Backbones, cache: Path, *, flips: bool
 ) -> SplitFeatures:
-    if data.format == "scan":
-        dataset, views = _regions(data, split)
+    dataset = _read(data, split, cache)
+    if backbones.image.preprocessing is None:
+        views: tuple[FeatureTable, ...] = (region_table(_scan(data, split), data.images, data.clip, cache),)
     else:
-        dataset = _pictures(data, split, cache)
         views = picture_views(dataset.image_paths, backbones, cache, flips=flips)
     return SplitFeatures(dataset, views, _texts(dataset.captions, config, backbones, cache))
 
@@ -83,7 +98,10 @@ def picture_views(
     return (plain, image_feature_table(backbones.image, paths, cache, flip=True)) if flips else (plain,)
 
 
-def _pictures(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
+def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
+    """The images and captions of a split."""
+    if data.format == "scan":
+        return scan_dataset(_scan(data, split), data.images)
     if data.format == "scenes":
         directory = cache / "scenes" / f"{data.count}-{data.seed}"
         if not (directory / "scenes.json").exists():
@@ -94,15 +112,9 @@ def _pictures(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
     return load_karpathy(data.captions, data.images, split)
 
 
-def _regions(data: DataConfig, split: Split) -> tuple[ImageTextDataset, tuple[FeatureTable, ...]]:
+def _scan(data: DataConfig, split: Split) -> ScanFiles:
     assert data.directory is not None
-    scan = load_scan(data.directory, split, data.images)
-    if scan.global_features is None:
-        raise ConfigError(
-            f"{data.directory} has no {split}_clip.npy: put CLIP ViT-B/32 embeddings of the raw pictures there, "
-            "one row per image"
-        )
-    return scan.dataset, (scan.table(scan.global_features),)
+    return open_scan(data.directory, split)
 
 
 def _texts(captions: tuple[str, ...], config: TrainingConfig, backbones: Backbones, cache: Path) -> TextSource:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from model.errors import ConfigError
 from model.nn.backbones.base import Backbone, ImageBackbone, TextBackbone
-from model.nn.backbones.clip import load_clip, load_clip_text
+from model.nn.backbones.clip import EMBEDDING, load_clip, load_clip_embedding, load_clip_text
 from model.nn.backbones.efficientnet import load_efficientnet_lite0
 from model.nn.backbones.regions import load_regions
 from model.nn.backbones.transformer import load_bert, load_minilm
@@ -18,6 +18,7 @@ B = TypeVar("B", bound=Backbone)
 _IMAGE: Mapping[str, Callable[[Path | None], ImageBackbone]] = {
     "efficientnet-lite0": load_efficientnet_lite0,
     "clip": load_clip,
+    EMBEDDING: load_clip_embedding,
     "regions": load_regions,
 }
 _TEXT: Mapping[str, Callable[[Path | None], TextBackbone]] = {

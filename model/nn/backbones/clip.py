@@ -21,6 +21,7 @@ from model.nn.features import LocalFeatures
 from model.preprocess import ImagePreprocessing, TextPreprocessing
 
 HUB_ID = "openai/clip-vit-base-patch32"
+EMBEDDING = "clip-embedding"
 PREPROCESSOR = "preprocessor_config.json"
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
@@ -45,6 +46,23 @@ class ClipImage(ImageBackbone):
         found = self.network(pixel_values=pixels)
         patches = found.last_hidden_state[:, 1:]  # [B, 1 + R, Dx] to [B, R, Dx]
         return LocalFeatures(patches, all_valid(patches), found.image_embeds)
+
+
+class ClipEmbedding(ImageBackbone):
+    """The projected image embedding alone, also as the one local feature: what stands beside precomputed regions."""
+
+    def __init__(self, directory: Path) -> None:
+        network: Any = load_pretrained(CLIPVisionModelWithProjection, directory)
+        width = int(network.config.projection_dim)
+        super().__init__(EMBEDDING, fingerprint_of_directory(directory), local_dimension=width, global_dimension=width)
+        self.preprocessing = _read_preprocessing(directory, int(network.config.image_size))
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> LocalFeatures:
+        """Pixels [B, 3, H, W] to the embedding as features [B, 1, Dg] and as global features [B, Dg]."""
+        embedding = self.network(pixel_values=pixels).image_embeds
+        features = embedding.unsqueeze(1)
+        return LocalFeatures(features, all_valid(features), embedding)
 
 
 class ClipText(TextBackbone):
@@ -72,6 +90,11 @@ class ClipText(TextBackbone):
 def load_clip(path: Path | None) -> ClipImage:
     """CLIP's image encoder, ViT-B/32 where no directory is given."""
     return ClipImage(find_directory("clip", path, HUB_ID))
+
+
+def load_clip_embedding(path: Path | None) -> ClipEmbedding:
+    """The embedding of CLIP's image encoder, of ViT-B/32 where no directory is given."""
+    return ClipEmbedding(find_directory(EMBEDDING, path, HUB_ID))
 
 
 def load_clip_text(path: Path | None) -> ClipText:

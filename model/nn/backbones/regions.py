@@ -7,10 +7,8 @@ from torch import Tensor
 from model.errors import ConfigError
 from model.nn.backbones.base import ImageBackbone
 from model.nn.features import LocalFeatures
-
-NAME = "regions"
-REGION_DIMENSION = 2048  # bottom-up attention, Anderson et al., CVPR 2018
-GLOBAL_DIMENSION = 512  # the image embedding of CLIP ViT-B/32
+from model.scan import GLOBAL_DIMENSION, REGION_DIMENSION
+from model.scan import REGIONS as NAME
 
 
 class Regions(ImageBackbone):

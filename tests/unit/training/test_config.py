@@ -9,6 +9,7 @@ from training.config import load_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[3] / "training" / "configs").glob("*.toml"))
 MINI = next(path for path in CONFIGS if path.stem == "mini")
+PAPER = next(path for path in CONFIGS if path.stem == "paper-f30k")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -53,6 +54,22 @@ def test_paths_of_data_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_run_is_refused_with_key_and_value(override: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         load_config(MINI, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("data.captioned.clip=clip", "`clip` sees the raw pictures .* set `images`"),
+        ("data.more.format=scenes", "data.more holds pictures, .* takes precomputed regions"),
+        ("model.image_backbone.name=clip", r"data\.captioned\.images is missing"),
+        ("batch.flips=true", r"no mirror image .* leave batch\.flips"),
+        ("data.captioned.directori=x", r"data\.captioned\.directori"),
+    ],
+)
+def test_regions_and_pictures_are_told_apart(override: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_config(PAPER, [override])
+    assert load_config(PAPER, ["data.captioned.images=x", "data.captioned.clip=y"]).data["captioned"].clip == Path("y")
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:

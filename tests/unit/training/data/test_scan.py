@@ -1,138 +1,119 @@
-"""SCAN's format in both of its customs, one row per image and one per caption, and with counts that do not fit."""
+"""Regions, captions and CLIP's embeddings of a SCAN directory as training reads them."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from model.errors import DataError
-from training.data.scan import load_scan
+from model.errors import ConfigError, DataError
+from model.nn.backbones import load_image_backbone
+from model.preprocess import decode_image, prepare_images
+from model.scan import open_scan
+from tests.scan_files import globals_of, regions_of, write_pictures, write_scan
+from tests.tiny_transformers import write_clip
+from training.data.scan import check_regions, clip_features, region_table, scan_dataset, write_clip_features
 
 IDS = (7, 3, 12)
-REGIONS = np.random.default_rng(0).random((3, 4, 2048)).astype(np.float32)
-GLOBALS = np.random.default_rng(1).random((3, 512)).astype(np.float32)
 
 
-def write(folder: Path, split: str = "train", *, per_image: int = 2, **changes: Any) -> Path:
-    """Three images; `changes` replace captions, ids, regions or global features."""
-    content: dict[str, Any] = {
-        "captions": [f"caption {place} of {number}" for number in IDS for place in range(per_image)],
-        "ids": IDS,
-        "regions": REGIONS,
-        "global_features": GLOBALS,
-    } | changes
-    (folder / f"{split}_caps.txt").write_text("\n".join(content["captions"]) + "\n", encoding="utf-8")
-    (folder / f"{split}_ids.txt").write_text("\n".join(map(str, content["ids"])) + "\n")
-    np.save(folder / f"{split}_ims.npy", content["regions"])
-    np.save(folder / f"{split}_clip.npy", content["global_features"])
-    return folder
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip"), projection=512)
 
 
-@pytest.mark.parametrize("per_image", [1, 2, 5])
-def test_captions_per_image_are_the_ratio(per_image: int, tmp_path: Path) -> None:
-    data = load_scan(write(tmp_path, per_image=per_image), "train").dataset
-    assert data.image_ids.tolist() == list(IDS)
-    assert data.image_of_caption.tolist() == [row for row in range(3) for _ in range(per_image)]
-    assert data.captions[-1] == f"caption {per_image - 1} of 12"
-    assert data.caption_ids.tolist() == list(range(3 * per_image))
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "images", tmp_path / "id_mapping.json", IDS)
+    return tmp_path / "images"
 
 
-@pytest.mark.parametrize("repeated", ["ids", "regions", "global_features", "all"])
-def test_rows_may_stand_once_per_caption(repeated: str, tmp_path: Path) -> None:
-    whole = {"ids": np.array(IDS), "regions": REGIONS, "global_features": GLOBALS}
-    names = list(whole) if repeated == "all" else [repeated]
-    changes: dict[str, Any] = {name: np.repeat(whole[name], 5, axis=0) for name in names}
-    write(tmp_path, per_image=5, **changes)
-    scan = load_scan(tmp_path, "train")
-    assert scan.dataset.image_ids.tolist() == list(IDS)
-    assert len(scan.dataset.captions) == 15
-    assert scan.global_features is not None
-    found = scan.table(scan.global_features).batch(np.array([2, 0]))
-    torch.testing.assert_close(found.features, torch.from_numpy(REGIONS[[2, 0]]))
-    torch.testing.assert_close(found.global_features, torch.from_numpy(GLOBALS[[2, 0]]))
+def embeddings_by_hand(clip: Path, pictures: tuple[Path, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """CLIP as the backbone of pictures gives its global feature."""
+    backbone = load_image_backbone("clip", clip)
+    assert backbone.preprocessing is not None
+    pixels = prepare_images([decode_image(path) for path in pictures], backbone.preprocessing)
+    with torch.inference_mode():
+        found: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = backbone(
+            torch.from_numpy(pixels)
+        ).global_features.numpy()
+    return found
+
+
+def test_a_split_becomes_a_data_set(tmp_path: Path) -> None:
+    files = open_scan(write_scan(tmp_path / "f30k", "dev", IDS, per_image=3), "val")
+    dataset = scan_dataset(files)
+    assert dataset.name == "f30k dev"
+    assert dataset.image_ids.tolist() == list(IDS)
+    assert dataset.image_of_caption.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert dataset.caption_ids.tolist() == list(range(9))
+    assert str(dataset.image_paths[1]).endswith("dev_ims.npy/3")
+
+
+def test_an_empty_caption_is_named(tmp_path: Path) -> None:
+    files = open_scan(write_scan(tmp_path, "train", IDS, captions=["a", "b", " ", "d", "e", "f"]), "train")
+    with pytest.raises(DataError, match=r"caption 2 of .* train is empty"):
+        scan_dataset(files)
+
+
+def test_the_table_holds_regions_beside_global_features(tmp_path: Path) -> None:
+    files = open_scan(write_scan(tmp_path, "train", IDS, regions=np.repeat(regions_of(IDS), 2, axis=0)), "train")
+    table = region_table(files, None, None, tmp_path / "cache")
+    assert isinstance(table.item(1), np.memmap)
+    found = table.batch(np.array([2, 0]))
+    torch.testing.assert_close(found.features, torch.from_numpy(regions_of(IDS)[[2, 0]]))
+    torch.testing.assert_close(found.global_features, torch.from_numpy(globals_of(IDS)[[2, 0]]))
     assert found.mask.all()
 
 
-def test_regions_stay_on_disk(tmp_path: Path) -> None:
-    scan = load_scan(write(tmp_path), "train")
-    assert isinstance(scan.regions, np.memmap)
-    assert isinstance(scan.table(GLOBALS).item(1), np.memmap)
+def test_without_embeddings_clip_sees_the_pictures(tmp_path: Path, images: Path, clip: Path) -> None:
+    files = open_scan(write_scan(tmp_path / "precomp", "train", IDS, global_features=None), "train")
+    pictures = scan_dataset(files, images).image_paths
+    expected = embeddings_by_hand(clip, pictures)
+    check_regions(files, images, clip)
+    table = region_table(files, images, clip, tmp_path / "cache")
+    np.testing.assert_allclose(table.global_features, expected, atol=1e-5)
+    for path in pictures[:2]:
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="cannot be read as a picture"):
+        clip_features(pictures, clip, tmp_path / "cache")
 
 
-def test_val_is_also_called_dev(tmp_path: Path) -> None:
-    write(tmp_path, "dev")
-    assert load_scan(tmp_path, "val").dataset.name.endswith(" val")
-    write(tmp_path, "val", captions=["other"] * 3)
-    assert load_scan(tmp_path, "val").dataset.captions == ("other",) * 3
+def test_embeddings_are_computed_once(
+    tmp_path: Path, images: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = open_scan(write_scan(tmp_path / "precomp", "train", IDS, global_features=None), "train")
+    first = region_table(files, images, clip, tmp_path / "cache").global_features
+    monkeypatch.setattr("training.data.features.make_extractor", None)
+    np.testing.assert_array_equal(region_table(files, images, clip, tmp_path / "cache").global_features, first)
 
 
-def test_a_caption_may_hold_any_character(tmp_path: Path) -> None:
-    captions = ["a\u2028b", "c\x0bd \r", "e\x85f"]
-    assert load_scan(write(tmp_path, captions=captions), "train").dataset.captions == ("a\u2028b", "c\x0bd", "e\x85f")
+def test_nothing_that_gives_global_features_is_refused(tmp_path: Path, images: Path, clip: Path) -> None:
+    files = open_scan(write_scan(tmp_path / "precomp", "train", IDS, global_features=None), "train")
+    for arguments in ((None, None), (images, None), (None, clip)):
+        with pytest.raises(ConfigError, match=r"train_clip\.npy is not there: .*`images` and `clip`"):
+            check_regions(files, *arguments)
+    (images / files.picture_names()[1]).unlink()
+    with pytest.raises(DataError, match=r"1 of 3 pictures of train of .* are not below"):
+        check_regions(files, images, clip)
 
 
-def test_without_global_features_the_raw_pictures_are_named(tmp_path: Path) -> None:
-    directory, images = write(tmp_path), tmp_path / "images"
-    (directory / "train_clip.npy").unlink()
-    (images / "train2014").mkdir(parents=True)
-    names = {str(number): f"train2014/{number}.jpg" for number in (*IDS, 99)}
-    for number in IDS:
-        (images / names[str(number)]).touch()
-    (directory / "id_mapping.json").write_text(json.dumps(names))
-    scan = load_scan(directory, "train", images)
-    assert scan.global_features is None
-    assert scan.dataset.image_paths == tuple(images / "train2014" / f"{number}.jpg" for number in IDS)
+def test_a_clip_of_another_width_is_refused(tmp_path: Path, images: Path) -> None:
+    files = open_scan(write_scan(tmp_path / "precomp", "train", IDS, global_features=None), "train")
+    with pytest.raises(ConfigError, match="embeddings of 24, regions go with those of 512"):
+        region_table(files, images, write_clip(tmp_path / "narrow"), tmp_path / "cache")
 
 
-@pytest.mark.parametrize(
-    ("mapping", "message"),
-    [
-        (None, r"id_mapping\.json cannot be read as JSON from id to file name"),
-        ("[1]", r"id_mapping\.json cannot be read as JSON from id to file name"),
-        ('{"7": "7.jpg"}', r"id_mapping\.json lacks 2 of 3 ids, the first is 3"),
-        ('{"7": "7.jpg", "3": "3.jpg", "12": "12.jpg"}', r"3 of 3 pictures of .* the first is .*7\.jpg"),
-    ],
-)
-def test_raw_pictures_that_are_not_there(mapping: str | None, message: str, tmp_path: Path) -> None:
-    write(tmp_path)
-    if mapping is not None:
-        (tmp_path / "id_mapping.json").write_text(mapping)
-    with pytest.raises(DataError, match=message):
-        load_scan(tmp_path, "train", tmp_path / "images")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"captions": ["a"] * 7}, r"7 captions and 3 lines of 3 ids in .* no whole number of captions per image"),
-        ({"ids": (7, 7, 3, 12)}, r"6 captions and 4 lines of 3 ids in .* no whole number"),
-        ({"ids": (7, 7, 7, 3, 12, 12)}, r"6 captions and 6 lines of 3 ids in .* no whole number"),
-        ({"ids": (7, 3, 12, 7)}, "has an id in two places"),
-        ({"ids": ("7", "x", "12")}, "holds a line that is no number"),
-        ({"captions": ["a", "b", " ", "d", "e", "f"]}, "caption 2 of .* train is empty"),
-        ({"regions": REGIONS[:2]}, r"train_ims\.npy has 2 rows, expected one per image \(3\) or caption \(6\)"),
-        ({"global_features": GLOBALS[:2]}, r"train_clip\.npy has 2 rows, expected one per image \(3\)"),
-        ({"regions": REGIONS[..., :10]}, r"train_ims\.npy holds float32 \[3, 4, 10\], .* of 3 axes, the last 2048"),
-        ({"regions": REGIONS.astype(np.int64)}, r"train_ims\.npy holds int64"),
-        ({"global_features": REGIONS}, r"train_clip\.npy holds .* expected floats of 2 axes, the last 512"),
-        ({"regions": np.concatenate([REGIONS, REGIONS])}, "rows 0 to 1 of one image differ"),
-    ],
-)
-def test_what_does_not_fit_is_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=message):
-        load_scan(write(tmp_path, **changes), "train")
-    assert len(load_scan(write(tmp_path), "train").dataset) == 3
-
-
-@pytest.mark.parametrize("name", ["train_caps.txt", "train_ids.txt", "train_ims.npy"])
-def test_a_missing_or_foreign_file_is_named(name: str, tmp_path: Path) -> None:
-    write(tmp_path)
-    (tmp_path / name).write_bytes(b"\xff\x00")
-    with pytest.raises(DataError, match=name):
-        load_scan(tmp_path, "train")
-    (tmp_path / name).unlink()
-    with pytest.raises(DataError, match=f"{name} is not there; SCAN's format has it"):
-        load_scan(tmp_path, "train")
+def test_embeddings_are_written_for_every_split_that_lacks_them(tmp_path: Path, images: Path, clip: Path) -> None:
+    directory = write_scan(tmp_path / "precomp", "train", IDS)
+    write_scan(directory, "dev", IDS[:2], global_features=None)
+    written = write_clip_features(directory, images, clip, tmp_path / "cache")
+    assert [path.name for path in written] == ["dev_clip.npy"]
+    files = open_scan(directory, "val")
+    expected = embeddings_by_hand(clip, scan_dataset(files, images).image_paths)
+    np.testing.assert_allclose(files.global_features(), expected, atol=1e-5)
+    np.testing.assert_array_equal(open_scan(directory, "train").global_features(), globals_of(IDS))
+    assert write_clip_features(directory, images, clip, tmp_path / "cache") == []
+    assert not list(directory.glob(".*"))
+    with pytest.raises(DataError, match=r"holds no \{split\}_caps\.txt"):
+        write_clip_features(images, images, clip, tmp_path / "cache")
