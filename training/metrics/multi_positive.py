@@ -42,8 +42,8 @@ def multi_positive_metrics(
     first = np.full(len(r), similarity.shape[1])
     np.minimum.at(first, queries, ranks)
     return {
-        "map@r": float(100.0 * np.sum(precision / r[queries]) / len(r)),
-        "r_precision": float(100.0 * np.sum(found / r[queries]) / len(r)),
+        "map@r": _mean_over_queries(precision, queries, r),
+        "r_precision": _mean_over_queries(found, queries, r),
         **recalls(first),
     }
 
@@ -60,3 +60,8 @@ def rank_positives(similarity: Scores, relevant: Relevance) -> RankedPositives:
     first_pair = np.searchsorted(queries, queries)  # [P], where the pairs of the same query begin
     places = np.arange(len(queries)) - first_pair
     return RankedPositives(queries, higher[order] + places, places)
+
+
+def _mean_over_queries(values: Scores | Relevance, queries: NDArray[np.int64], r: NDArray[np.int64]) -> float:
+    """Each query's sum over its positives, divided by its R; the mean of these, on 0-100."""
+    return float(100.0 * np.mean(np.bincount(queries, weights=values, minlength=len(r)) / r))
