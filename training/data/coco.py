@@ -30,7 +30,7 @@ class CocoTruth:
     """COCO's test split as the package has it: 5,000 images, each with its first five captions.
 
     Attributes:
-        image_of: COCO's image id of each caption, by COCO's annotation id.
+        image_of: COCO's image id of each caption, by COCO's annotation id, in the order of the split.
         eccv: 1,261 images and 1,332 captions as queries. Its two directions do not mirror each other.
         cxc: all images and nearly all captions as queries.
     """
@@ -69,9 +69,10 @@ def load_coco_truth() -> CocoTruth:
     """Read the files of the installed package. Raises DataError that names it where it is missing or incomplete."""
     try:
         folder = Path(str(distribution(PACKAGE).locate_file("eccv_caption/data")))
+        order = np.load(folder / "coco_test_ids.npy").tolist()
         images_of = _positives(folder / "original_caption_to_image.json")
         return CocoTruth(
-            image_of={caption: images[0] for caption, images in images_of.items()},
+            image_of={caption: images_of[caption][0] for caption in order},
             eccv=_both_ways(folder, "eccv"),
             cxc=_both_ways(folder, "cxc"),
         )
@@ -84,17 +85,20 @@ def load_coco_truth() -> CocoTruth:
 def locate_in_dataset(truth: CocoTruth, dataset: ImageTextDataset) -> CocoRows:
     """Match a dataset whose caption ids are COCO's annotation ids, as `sentid` in Karpathy's file is.
 
-    Captions beyond an image's first five, which the ground truth does not judge, are left out. Raises DataError where
-    a judged caption is missing, or where the captions of one image are of several images of COCO.
+    SCAN's files have no ids of captions; a dataset that counts as many captions as the split has is taken to be in its
+    order, as the authors of AAHR do with SCAN's "testall". Captions beyond an image's first five, which the ground
+    truth does not judge, are left out. Raises DataError where a judged caption is missing, or where the captions of one
+    image are of several images of COCO.
     """
-    judged = np.array([caption in truth.image_of for caption in dataset.caption_ids.tolist()])
-    caption_rows = np.flatnonzero(judged)
-    if missing := sorted(set(truth.image_of) - set(dataset.caption_ids.tolist())):
+    in_order = np.array(list(truth.image_of))
+    ids = in_order if np.array_equal(dataset.caption_ids, np.arange(len(in_order))) else dataset.caption_ids
+    if (missing := in_order[~np.isin(in_order, ids)]).size:
         raise DataError(
-            f"{len(missing)} of {len(truth.image_of)} captions of COCO's test split are not in {dataset.name}, the "
-            f"first is {missing[0]}: give Karpathy's dataset_coco.json, whose sentids are COCO's, and split test"
+            f"{missing.size} of {in_order.size} captions of COCO's test split are not in {dataset.name}, the first is "
+            f"{missing[0]}: give split test of Karpathy's dataset_coco.json, or SCAN's files of all 5,000 images"
         )
-    caption_ids = dataset.caption_ids[caption_rows]
+    caption_rows = np.flatnonzero(np.isin(ids, in_order))
+    caption_ids = ids[caption_rows]
     coco_image = np.array([truth.image_of[caption] for caption in caption_ids.tolist()])
     own_rows = dataset.image_of_caption[caption_rows]
     image_rows, first = np.unique(own_rows, return_index=True)
@@ -102,7 +106,7 @@ def locate_in_dataset(truth: CocoTruth, dataset: ImageTextDataset) -> CocoRows:
     if (stray := np.flatnonzero(image_ids[np.searchsorted(image_rows, own_rows)] != coco_image)).size:
         raise DataError(
             f"caption {caption_ids[stray[0]]} of {dataset.name} belongs to another image than in COCO's test split, "
-            f"{coco_image[stray[0]]}: give Karpathy's dataset_coco.json"
+            f"{coco_image[stray[0]]}: give split test of Karpathy's dataset_coco.json"
         )
     return CocoRows(image_rows, image_ids, caption_rows, caption_ids)
 

@@ -19,6 +19,7 @@ SMALL = CocoTruth({10: 7, 11: 7, 20: 8, 21: 8, 30: 9, 31: 9}, NOTHING, NOTHING)
 def test_truth_has_the_size_that_its_authors_give() -> None:
     truth = load_coco_truth()
     assert len(truth.image_of) == 25000
+    assert list(truth.image_of)[:5] == [770337, 771687, 772707, 776154, 781998]
     assert len(set(truth.image_of.values())) == 5000
     counted = {way: (len(judged), sum(map(len, judged.values()))) for way, judged in truth.eccv.items()}
     assert counted == {"image_to_text": (1261, 22550), "text_to_image": (1332, 11279)}
@@ -40,6 +41,16 @@ def test_rows_are_found_by_annotation_ids() -> None:
     assert rows.caption_ids.tolist() == [20, 21, 10, 11, 31, 30]
     assert rows.image_rows.tolist() == [0, 1, 2]
     assert rows.image_ids.tolist() == [8, 7, 9]
+
+
+def test_captions_that_are_only_counted_stand_in_the_order_of_the_split() -> None:
+    """As SCAN's files have them."""
+    dataset = replace(dataset_of(SMALL.image_of, np.array(list(SMALL.image_of))), caption_ids=np.arange(6))
+    rows = locate_in_dataset(SMALL, dataset)
+    assert rows.caption_ids.tolist() == [10, 11, 20, 21, 30, 31]
+    assert rows.image_ids.tolist() == [7, 8, 9]
+    with pytest.raises(DataError, match="6 of 6 captions"):
+        locate_in_dataset(SMALL, dataset.subset(np.array([0, 1])))
 
 
 def test_data_without_the_judged_captions_is_refused() -> None:
