@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +11,15 @@ from torch import Tensor, nn
 
 from model.errors import TrainingError
 from model.nn.aahr import AAHR
+from model.nn.encoder import Encoding
+from model.nn.image_encoder import JointBatchNorm
 from training.config import OptimiserConfig, TrainingConfig
 from training.data.batches import Batch
+from training.distributed import Draw, Group
 from training.losses import Pairs
 from training.momentum import MomentumEncoder
 from training.objective import Objective, total_loss
+from training.precision import autocast, in_fp32
 
 
 def learning_rate_factor(config: OptimiserConfig, step: int, planned_steps: int) -> float:
@@ -43,16 +48,28 @@ def build_optimiser(config: OptimiserConfig, network: AAHR, objective: Objective
 
 
 class Trainer:
-    """Network, objective, optimiser and counters of one run on one device."""
+    """Network, objective, optimiser and counters of one run on one device, in step with the others of a group."""
 
-    def __init__(self, config: TrainingConfig, network: AAHR, planned_steps: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        network: AAHR,
+        planned_steps: int,
+        device: torch.device,
+        group: Group | None = None,
+    ) -> None:
         self.config, self.planned_steps, self.device = config, planned_steps, device
+        self.group = group or Group()
         self.network = network.to(device)
-        self.objective = Objective(config.objective, network, planned_steps).to(device)
+        self.objective = Objective(config.objective, network, planned_steps, self.group).to(device)
         self.optimiser = build_optimiser(config.optimiser, self.network, self.objective)
         average = config.optimiser.average
         self.average = None if average is None else MomentumEncoder(self.network, average).to(device)
         self.step = 0
+        if self.group.size > 1:
+            join_batch_norms(self.network, self.group)
+            modules = (self.network, self.objective, *filter(None, [self.average]))
+            self.group.make_equal(tensor for module in modules for tensor in module.state_dict().values())
 
     @property
     def evaluated(self) -> AAHR:
@@ -61,16 +78,21 @@ class Trainer:
         assert isinstance(network, AAHR)
         return network
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
-        """One optimisation step; gives the loss parts by name. Raises TrainingError for a loss that is not finite."""
+    def train_step(self, *batches: Batch) -> dict[str, float]:
+        """One optimisation step with the mean of the gradients of the batches; gives the mean loss parts by name.
+
+        Each batch holds this process's share. Raises TrainingError for a loss that is not finite.
+        """
         self.network.train()
         self.objective.train()
-        batch = to_device(batch, self.device)
-        parts = self._loss_parts(batch)
-        values = {name: float(part.detach()) for name, part in parts.items()}
-        self._refuse_not_finite(values)
         self.optimiser.zero_grad(set_to_none=True)
-        total_loss(parts).backward()  # type: ignore[no-untyped-call]
+        means: defaultdict[str, float] = defaultdict(float)
+        for place, batch in enumerate(batches):
+            parts = self._loss_parts(to_device(batch, self.device), place)
+            for name, value in self._finite_values(parts).items():
+                means[name] += value / len(batches)
+            (total_loss(parts) / len(batches)).backward()  # type: ignore[no-untyped-call]
+        self.group.average_gradients(self._parameters())
         self._clip()
         factor = learning_rate_factor(self.config.optimiser, self.step, self.planned_steps)
         for group in self.optimiser.param_groups:
@@ -78,14 +100,19 @@ class Trainer:
         self.optimiser.step()
         self.step += 1
         self._follow()
-        return values
+        return dict(means)
 
-    def _loss_parts(self, batch: Batch) -> Mapping[str, Tensor]:
-        image = self.network.encode_images(batch.images)
-        text = self.network.encode_texts(batch.texts)
+    def _loss_parts(self, batch: Batch, place: int) -> Mapping[str, Tensor]:
+        with self.group.own_random(Draw.DROPOUT, self.config.seed, self.step, place):
+            image, text = self._encode(self.network, batch)
         pairs = Pairs(image.embedding, text.embedding, batch.image_of_caption, batch.image_ids)
         parts: Mapping[str, Tensor] = self.objective(self.step, image, text, pairs, self._momentum_keys(batch))
         return parts
+
+    def _encode(self, network: AAHR, batch: Batch) -> tuple[Encoding, Encoding]:
+        with autocast(self.config.precision, self.device):
+            image, text = network.encode_images(batch.images), network.encode_texts(batch.texts)
+        return in_fp32(image), in_fp32(text)
 
     def _momentum_keys(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         if self.objective.momentum is None:
@@ -93,19 +120,24 @@ class Trainer:
         slow = self.objective.momentum.copy.encoder
         assert isinstance(slow, AAHR)
         with torch.no_grad():
-            return slow.encode_images(batch.images).embedding, slow.encode_texts(batch.texts).embedding
+            image, text = self._encode(slow, batch)
+        return image.embedding, text.embedding
 
-    def _refuse_not_finite(self, values: Mapping[str, float]) -> None:
+    def _finite_values(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
+        values = dict(zip(parts, torch.stack(list(parts.values())).tolist(), strict=True))
         for name, value in values.items():
             if not math.isfinite(value):
                 raise TrainingError(
                     f"loss part '{name}' is {value} at step {self.step}: lower optimiser.learning_rate, or switch "
                     f"objective.{name} off to see whether it is the cause"
                 )
+        return values
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
 
     def _clip(self) -> None:
-        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.config.optimiser.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.optimiser.gradient_clip)
         if not torch.isfinite(norm):
             raise TrainingError(f"the gradient is {float(norm)} at step {self.step}: lower optimiser.learning_rate")
 
@@ -124,7 +156,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -137,7 +169,14 @@ class Trainer:
         self.step = state["step"]
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+
+
+def join_batch_norms(network: AAHR, group: Group) -> None:
+    """Let the statistics in training be those of the batch of all processes."""
+    for module in network.modules():
+        if isinstance(module, JointBatchNorm):
+            module.joint_sum = group.sum
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -17,6 +17,7 @@ from model.nn.relation import (
     relevance_divergence,
 )
 from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
+from training.distributed import Group
 from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
 from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
 from training.prototypes import Prototypes
@@ -102,11 +103,14 @@ class MomentumPart(nn.Module):
 
 
 class Objective(nn.Module):
-    """All parts that the config switches on, each started at its share of the planned steps."""
+    """All parts that the config switches on, each started at its share of the planned steps.
 
-    def __init__(self, config: ObjectiveConfig, network: AAHR, planned_steps: int) -> None:
+    Every process of the group gathers what all have encoded and computes the whole of it.
+    """
+
+    def __init__(self, config: ObjectiveConfig, network: AAHR, planned_steps: int, group: Group) -> None:
         super().__init__()
-        self.config, self.planned_steps = config, planned_steps
+        self.config, self.planned_steps, self.group = config, planned_steps, group
         self.matching = matching_loss(config.matching)
         dimension, heads = network.config.dimension, network.config.relation_heads
         self.prototypes = _prototypes(config.prototypes, dimension) if config.prototypes.enabled else None
@@ -120,24 +124,47 @@ class Objective(nn.Module):
     ) -> Mapping[str, Tensor]:
         """Weighted loss parts by name: "matching", "prototypes", "relation", "momentum"; the total is their sum.
 
-        `pairs` holds the fused embeddings; `keys` the momentum embeddings of images [N, D] and captions [M, D].
+        `pairs` holds the fused embeddings; `keys` the momentum embeddings of images [N, D] and captions [M, D]. All
+        are those of this process; the parts are those of the joined batch.
         """
+        pairs = gather_pairs(self.group, pairs)
         parts = {"matching": self.matching(pairs)}
         progress = step / self.planned_steps
         if self.prototypes is not None and progress >= self.config.prototypes.start:
             gathered = pairs.images[pairs.image_of_caption]
             parts["prototypes"] = self.config.prototypes.weight * self.prototypes(gathered, pairs.texts)
         if self.relation is not None and progress >= self.config.relation.start:
+            image, text = gather_encoding(self.group, image), gather_encoding(self.group, text)
             local = pairs._replace(
                 images=nn.functional.normalize(image.local_embedding, dim=-1),
                 texts=nn.functional.normalize(text.local_embedding, dim=-1),
             )
             parts["relation"] = self.config.relation.weight * self.relation(image, text, local)
         if self.momentum is not None and keys is not None:
-            contrast = self.momentum(pairs, *keys)
+            contrast = self.momentum(pairs, *map(self.group.gather, keys))
             if contrast is not None:
                 parts["momentum"] = self.config.momentum.weight * contrast
         return parts
+
+
+def gather_pairs(group: Group, own: Pairs) -> Pairs:
+    """The pairs of all processes, in the order of the batch that they share; each has the same number of images."""
+    return Pairs(
+        images=group.gather(own.images),
+        texts=group.gather(own.texts),
+        image_of_caption=group.gather(own.image_of_caption + group.rank * len(own.images)),
+        image_ids=group.gather(own.image_ids),
+    )
+
+
+def gather_encoding(group: Group, own: Encoding) -> Encoding:
+    """The encodings of all processes; V' without gradient, which the relation does not take through it."""
+    return Encoding(
+        embedding=group.gather(own.embedding),
+        local_embedding=group.gather(own.local_embedding),
+        local_features=group.gather(own.local_features.detach()),
+        mask=group.gather(own.mask),
+    )
 
 
 def _prototypes(config: PrototypeConfig, dimension: int) -> Prototypes:

@@ -1,12 +1,14 @@
 """What a run says while it runs: a progress bar, TensorBoard, and metrics as JSON lines."""
 
 import json
+import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
@@ -18,10 +20,13 @@ METRICS = "metrics.jsonl"
 
 
 class RunLog:
-    """Writes `config.json`, `versions.json`, `metrics.jsonl` and `tensorboard/` below a run directory."""
+    """Writes `config.json`, `versions.json`, `machine.json`, `metrics.jsonl`, `tensorboard/` into a run directory."""
 
-    def __init__(self, directory: Path, config: TrainingConfig, steps: int) -> None:
+    def __init__(
+        self, directory: Path, config: TrainingConfig, steps: int, *, processes: int, device: torch.device
+    ) -> None:
         self.directory, self.config, self.steps = directory, config, steps
+        self.machine = describe_machine(config, processes, device)
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -37,9 +42,9 @@ class RunLog:
     def __enter__(self) -> Self:
         """Open the files and show the bar."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "config.json").write_text(self.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        versions = {**library_versions(), "git_commit": git_commit()}
-        (self.directory / "versions.json").write_text(json.dumps(versions, indent=2) + "\n", encoding="utf-8")
+        self._write("config.json", self.config.model_dump(mode="json"))
+        self._write("versions.json", {**library_versions(), "git_commit": git_commit()})
+        self._write("machine.json", self.machine)
         self.writer = SummaryWriter(str(self.directory / "tensorboard"))
         self.started, self.first_step = time.monotonic(), -1
         self.bar.start()
@@ -51,6 +56,9 @@ class RunLog:
         """Close both."""
         self.bar.stop()
         self.writer.close()
+
+    def _write(self, name: str, tree: Mapping[str, object]) -> None:
+        (self.directory / name).write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
 
     def step(self, step: int, epoch: int, parts: Mapping[str, float]) -> None:
         """Show and record the loss parts of one step."""
@@ -78,3 +86,25 @@ class RunLog:
             if name.endswith("/rsum")
         )
         self.console.print(f"epoch {epoch}: val {sums}{'  (best so far)' if best else ''}")
+
+
+def describe_machine(config: TrainingConfig, processes: int, device: torch.device) -> dict[str, str | int]:
+    """On what and how a run computes: what its times, and its last digits, depend on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "device": device.type,
+        "device_name": name,
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "precision": config.precision,
+    }
+
+
+def _processor() -> str:
+    """The processor's name as the system gives it, its architecture where it gives none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

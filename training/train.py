@@ -3,7 +3,7 @@
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,11 +22,13 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.config import TrainingConfig
-from training.data.batches import BatchPlan, Collator, plan_epoch, steps_per_epoch
-from training.data.sources import SplitFeatures, fit_reduction, join_splits, load_splits, mask_token_of
+from training.data.batches import Batch, BatchPlan, Collator, plan_epoch, steps_per_epoch
+from training.data.sources import SplitFeatures, check_data, fit_reduction, join_splits, load_splits, mask_token_of
+from training.distributed import Draw, Group, process_group
 from training.embed import embed_split
 from training.loop import Trainer
 from training.metrics import retrieval_metrics
+from training.precision import refuse_unsupported
 from training.report import RunLog
 
 BEST, LAST = "best", "last"
@@ -38,8 +40,9 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class Run:
-    """A prepared run: everything that is loaded once."""
+    """A prepared run: everything that is loaded once. Only the first process of the group writes anything."""
 
+    group: Group
     config: TrainingConfig
     directory: Path
     backbones: Backbones
@@ -54,26 +57,39 @@ class Run:
     @property
     def steps_per_epoch(self) -> int:
         """Optimisation steps in one pass over the training images."""
-        return steps_per_epoch(self.train.dataset, self.config.batch)
+        return steps_per_epoch(self.train.dataset, self.config.batch) // self.config.batch.accumulate
 
 
 def train(config: TrainingConfig, directory: Path, cache: Path, *, resume: bool = False) -> Path:
     """Train a recipe into a run directory; gives the path of the best checkpoint.
 
     Raises ConfigError before anything is computed where the recipe cannot run or the directory is taken, and
-    TrainingError for a loss that is not finite. Ctrl-C leaves a checkpoint in `last` and raises Interrupted.
+    TrainingError for a loss that is not finite. Ctrl-C leaves a checkpoint in `last` and raises Interrupted. Started by
+    `torchrun`, each process encodes its share of every batch.
     """
-    _check_directory(directory, resume=resume)
     if config.threads:
         torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    run = _prepare(config, directory, cache)
-    if resume:
-        _restore(run, load_state(directory / LAST))
-    with run.log, _stop_requested() as stopped:
-        while run.epoch < config.epochs:
-            _train_epoch(run, stopped)
+    with process_group() as (group, device):
+        _check_start(config, directory, device, group, resume=resume)
+        torch.manual_seed(config.seed)
+        run = _prepare(config, directory, cache, device, group)
+        if resume:
+            _restore(run, load_state(directory / LAST))
+        group.wait()
+        with run.log if group.first else nullcontext(), _stop_requested() as stopped:
+            while run.epoch < config.epochs:
+                _train_epoch(run, lambda: group.any(stopped()))
     return directory / BEST
+
+
+def _check_start(config: TrainingConfig, directory: Path, device: torch.device, group: Group, *, resume: bool) -> None:
+    _check_directory(directory, resume=resume)
+    refuse_unsupported(config.precision, device)
+    if config.batch.images % group.size:
+        raise ConfigError(
+            f"batch.images = {config.batch.images} is the batch of all processes together and cannot be shared evenly "
+            f"by {group.size}: choose {config.batch.images // group.size * group.size}, or another --nproc-per-node"
+        )
 
 
 def _check_directory(directory: Path, *, resume: bool) -> None:
@@ -83,11 +99,12 @@ def _check_directory(directory: Path, *, resume: bool) -> None:
         raise ConfigError(f"{directory} holds a run already: go on with --resume, or give another --out")
 
 
-def _prepare(config: TrainingConfig, directory: Path, cache: Path) -> Run:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch.device, group: Group) -> Run:
     backbones = load_backbones(config)
-    train_splits = load_splits(config, "train", backbones, cache, flips=config.batch.flips)
-    val_splits = load_splits(config, "val", backbones, cache, flips=False)
+    with group.first_goes_ahead():
+        check_data(config, cache)
+        train_splits = load_splits(config, "train", backbones, cache, flips=config.batch.flips)
+        val_splits = load_splits(config, "val", backbones, cache, flips=False)
     network = build_network(config, backbones)
     joined = join_splits(train_splits)
     if network.reduction is not None:
@@ -95,29 +112,31 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path) -> Run:
     joined = joined.reduced(network.reduction)
     steps = _planned_steps(config, joined)
     return Run(
+        group=group,
         config=config,
         directory=directory,
         backbones=backbones,
-        trainer=Trainer(config, network, steps, device),
+        trainer=Trainer(config, network, steps, device, group),
         train=joined,
         val={name: split.reduced(network.reduction) for name, split in val_splits.items()},
         collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones)),
-        log=RunLog(directory, config, steps),
+        log=RunLog(directory, config, steps, processes=group.size, device=device),
     )
 
 
 def _planned_steps(config: TrainingConfig, train_split: SplitFeatures) -> int:
     """Steps of the whole run. Raises ConfigError for too few images, or for a queue that is full too late."""
-    steps = steps_per_epoch(train_split.dataset, config.batch) * config.epochs
+    batch = config.batch
+    steps = steps_per_epoch(train_split.dataset, batch) // batch.accumulate * config.epochs
     if steps == 0:
         raise ConfigError(
             f"{train_split.dataset.name} has {len(train_split.dataset)} images, fewer than batch.images = "
-            f"{config.batch.images}: lower batch.images"
+            f"{batch.images} times batch.accumulate = {batch.accumulate}: lower one of them"
         )
-    momentum = config.objective.momentum
-    if momentum.enabled and momentum.queue > 0.9 * steps * config.batch.images:
+    momentum, keys = config.objective.momentum, batch.images * batch.accumulate
+    if momentum.enabled and momentum.queue > 0.9 * steps * keys:
         raise ConfigError(
-            f"objective.momentum.queue = {momentum.queue} is full after {momentum.queue / config.batch.images:.0f} of "
+            f"objective.momentum.queue = {momentum.queue} is full after {momentum.queue / keys:.0f} of "
             f"{steps} steps, so that the part is active for less than a tenth of them: shorten it, or train longer"
         )
     return steps
@@ -137,25 +156,40 @@ def _train_epoch(run: Run, stopped: Callable[[], bool]) -> None:
         run.train.dataset, run.config.batch, views=len(run.train.views), seed=run.config.seed, epoch=run.epoch
     )
     means: defaultdict[str, list[float]] = defaultdict(list)
-    for plan in _left_of(run, plans):
-        parts = run.trainer.train_step(run.collate(plan))
+    for batches in _left_of(run, plans):
+        parts = run.trainer.train_step(*(_collate(run, plan, place) for place, plan in enumerate(batches)))
         for name, value in parts.items():
             means[name].append(value)
-        run.log.step(run.trainer.step, run.epoch, parts)
+        if run.group.first:
+            run.log.step(run.trainer.step, run.epoch, parts)
         if stopped():
             _save_last(run)
             raise Interrupted(f"stopped at step {run.trainer.step}; go on with --resume --out {run.directory}")
     _finish_epoch(run, {name: float(np.mean(values)) for name, values in means.items()})
 
 
-def _left_of(run: Run, plans: list[BatchPlan]) -> list[BatchPlan]:
-    """The plans of this epoch that are still to do: all, unless the run was stopped in the middle of one."""
-    return plans[run.trainer.step - run.epoch * run.steps_per_epoch :]
+def _left_of(run: Run, plans: list[BatchPlan]) -> Iterator[list[BatchPlan]]:
+    """The batches of each step of this epoch that is still to do: all, unless the run was stopped in the middle."""
+    together = run.config.batch.accumulate
+    for step in range(run.trainer.step - run.epoch * run.steps_per_epoch, run.steps_per_epoch):
+        yield plans[step * together : (step + 1) * together]
+
+
+def _collate(run: Run, plan: BatchPlan, place: int) -> Batch:
+    """This process's share of a batch, augmented with random numbers of its own."""
+    with run.group.own_random(Draw.AUGMENTATION, run.config.seed, run.trainer.step, place):
+        return run.collate(run.group.share(plan))
 
 
 def _finish_epoch(run: Run, parts: Mapping[str, float]) -> None:
-    evaluation = evaluate_splits(run)
     run.epoch += 1
+    if run.group.first:
+        _evaluate_epoch(run, parts)
+    _save_last(run)
+
+
+def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
+    evaluation = evaluate_splits(run)
     score = evaluation[f"{run.config.select_on}/rsum"]
     if score > run.best:
         run.best = score
@@ -167,7 +201,6 @@ def _finish_epoch(run: Run, parts: Mapping[str, float]) -> None:
             progress=Progress(run.epoch, run.trainer.step, evaluation),
         )
     run.log.epoch(run.epoch, run.trainer.step, parts, evaluation, best=score == run.best)
-    _save_last(run)
 
 
 def evaluate_splits(run: Run) -> dict[str, float]:
@@ -181,20 +214,23 @@ def evaluate_splits(run: Run) -> dict[str, float]:
 
 
 def _save_last(run: Run) -> None:
-    state = {
-        "config": run.config.model_dump_json(),
-        "trainer": run.trainer.state_dict(),
-        "epoch": run.epoch,
-        "best": float(run.best),
-    }
-    save_checkpoint(
-        run.directory / LAST,
-        config=run.config,
-        backbones=run.backbones,
-        network=run.trainer.evaluated,
-        progress=Progress(run.epoch, run.trainer.step, {}),
-        state=state,
-    )
+    """Leave everything that resuming needs; the others wait until the first process has written it."""
+    if run.group.first:
+        state = {
+            "config": run.config.model_dump_json(),
+            "trainer": run.trainer.state_dict(),
+            "epoch": run.epoch,
+            "best": float(run.best),
+        }
+        save_checkpoint(
+            run.directory / LAST,
+            config=run.config,
+            backbones=run.backbones,
+            network=run.trainer.evaluated,
+            progress=Progress(run.epoch, run.trainer.step, {}),
+            state=state,
+        )
+    run.group.wait()
 
 
 @contextmanager

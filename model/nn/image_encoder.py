@@ -1,6 +1,7 @@
 """The image side: cells of a grid or detector regions to the common space (DESIGN 4.1, step 1)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,39 @@ def grid_average(side: int, coarse: int) -> Tensor:
     return torch.kron(line, line)
 
 
+class JointBatchNorm(nn.BatchNorm1d):
+    """Batch norm whose statistics in training may be those of several processes.
+
+    Attributes:
+        joint_sum: adds up a tensor over the processes, with gradient; None where there is one process alone.
+    """
+
+    joint_sum: Callable[[Tensor], Tensor] | None = None
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[n, C] to the same; n may differ between processes."""
+        if not self.training or self.joint_sum is None:
+            return super().forward(values)
+        summed = self.joint_sum(torch.cat([values.sum(dim=0), values.new_full((1,), len(values))]))  # [C + 1]
+        count = summed[-1].detach()
+        mean = summed[:-1] / count
+        centred = values - mean
+        variance = self.joint_sum(centred.square().sum(dim=0)) / count
+        self._track(mean.detach(), variance.detach(), count)
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Move the running statistics as torch does, which takes the unbiased variance there."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        self.num_batches_tracked.add_(1)
+
+
 class ImageProjection(nn.Module):
     """V = Linear(X) + MLP(X); the MLP has one hidden layer of D / 2, batch norm over the valid cells and ReLU."""
 
@@ -57,7 +91,9 @@ class ImageProjection(nn.Module):
         super().__init__()
         self.linear = nn.Linear(local_dimension, dimension)
         self.hidden = nn.Linear(local_dimension, dimension // 2)
-        self.norm = nn.BatchNorm1d(dimension // 2)
+        # The norm takes this bias out again: its gradient is rounding alone, which AdamW would blow up to whole steps.
+        self.hidden.bias.requires_grad_(False)
+        self.norm = JointBatchNorm(dimension // 2)
         self.output = nn.Linear(dimension // 2, dimension)
 
     def forward(self, cells: Tensor, mask: Tensor) -> Tensor:
@@ -65,7 +101,8 @@ class ImageProjection(nn.Module):
         hidden = self.hidden(cells)
         if self.training:
             normalised = torch.zeros_like(hidden)
-            normalised[mask] = self.norm(hidden[mask])
+            valid = hidden[mask].to(self.norm.weight.dtype)  # statistics in fp32, also where the products are in bf16
+            normalised[mask] = self.norm(valid).to(hidden.dtype)
         else:
             normalised = self.norm(hidden.flatten(end_dim=1)).view_as(hidden)
         projected: Tensor = self.linear(cells) + self.output(torch.relu(normalised))

@@ -1,0 +1,60 @@
+"""Run by `torchrun` in tests: each process trains its share of the toy batches and saves what it has in the end."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.config import ModelConfig
+from model.nn.aahr import AAHR
+from model.nn.features import LocalFeatures
+from tests.toy import DIMENSIONS, toy_config, toy_dataset
+from training.config import BatchConfig, TrainingConfig
+from training.data.batches import Batch, Collator, plan_epoch
+from training.distributed import Group, process_group
+from training.loop import Trainer
+
+STEPS = 9
+
+
+def equal_config(**changes: object) -> TrainingConfig:
+    """Every part on; no dropout and no augmentation in what each process draws for itself."""
+    model = ModelConfig.model_validate({**toy_config().model.model_dump(), "dropout": 0.0})
+    return toy_config(model=model, batch=BatchConfig(images=8, captions_per_image=2), **changes)
+
+
+def train_toy(group: Group, config: TrainingConfig, dtype: torch.dtype) -> dict[str, Any]:
+    """Losses of some steps over batches of 8 pictures with unequal numbers of captions, and all state afterwards."""
+    dataset, tables = toy_dataset()
+    collate = Collator(dataset, tables.views, tables.texts, BatchConfig(drop_cells=0, change_words=0))
+    torch.manual_seed(group.rank)  # the weights of the first process count
+    torch.set_default_dtype(dtype)
+    trainer = Trainer(config, AAHR(config.model, DIMENSIONS, DIMENSIONS), STEPS, torch.device("cpu"), group)
+    torch.manual_seed(1)
+    plans = [plan for epoch in range(2) for plan in plan_epoch(dataset, config.batch, views=2, seed=0, epoch=epoch)]
+    losses = [trainer.train_step(as_type(collate(group.share(plan)), dtype)) for plan in plans[:STEPS]]
+    torch.set_default_dtype(torch.float32)
+    return {"losses": losses, "state": trainer.state_dict()}
+
+
+def as_type(batch: Batch, dtype: torch.dtype) -> Batch:
+    """The same batch with features of another type."""
+    images, texts = (
+        LocalFeatures(item.features.to(dtype), item.mask, item.global_features.to(dtype))
+        for item in (batch.images, batch.texts)
+        if isinstance(item, LocalFeatures)
+    )
+    return batch._replace(images=images, texts=texts)
+
+
+def main(out: Path) -> None:
+    """Save this process's result as `out/<rank>.pt`."""
+    torch.set_num_threads(1)
+    with process_group() as (group, _):
+        results = [train_toy(group, equal_config(), dtype) for dtype in (torch.float32, torch.float64)]
+        torch.save(results, out / f"{group.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
