@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model.config import FeatureDimensions, FeatureDropout, ModelConfig
 from model.nn.aggregation import GatedFusion, GlobalGuidedPooling, k_max_mean
-from model.nn.features import LocalFeatures, masked_mean
+from model.nn.features import LocalFeatures, like_length, masked_mean
 
 
 class Encoding(NamedTuple):
@@ -78,20 +78,12 @@ def encode_by_length(encoder: FragmentEncoder, item: LocalFeatures, per_group: i
 
     For encoders whose items do not influence each other, as on the text side; captions of a batch are half padding.
     """
-    length = _lengths(item.mask)
-    order = length.argsort()
+    groups = like_length(item.mask, per_group)
     parts = []
-    for rows in torch.split(order, per_group):
-        longest = int(length[rows[-1]])
+    for rows, longest in groups:
         group = LocalFeatures(item.features[rows, :longest], item.mask[rows, :longest], item.global_features[rows])
         encoding: Encoding = encoder(group)
         padding = (0, 0, 0, item.mask.shape[1] - longest)
         parts.append(encoding._replace(local_features=F.pad(encoding.local_features, padding), mask=item.mask[rows]))
-    back = order.argsort()
+    back = torch.cat([rows for rows, _ in groups]).argsort()
     return Encoding(*(torch.cat(column)[back] for column in zip(*parts, strict=True)))
-
-
-def _lengths(mask: Tensor) -> Tensor:
-    """The last valid place of each item, counted from 1; masks may have holes."""
-    places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    return (mask * places).amax(dim=1)

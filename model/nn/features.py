@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -23,3 +24,13 @@ def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
     """Mean over the valid places: features [B, R, D] and mask [B, R] to [B, D]."""
     weights = mask.unsqueeze(-1).to(features.dtype)  # [B, R, 1]
     return (features * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def like_length(mask: Tensor, per_group: int) -> list[tuple[Tensor, int]]:
+    """The rows of a mask [B, R] in order of length, in groups: (rows, length of the longest of them).
+
+    The length of an item is its last valid place, counted from 1 and at least 1; masks may have holes.
+    """
+    places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    lengths = (mask * places).amax(dim=1).clamp(min=1)
+    return [(rows, int(lengths[rows[-1]])) for rows in torch.split(lengths.argsort(), per_group)]

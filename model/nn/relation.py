@@ -3,14 +3,18 @@
 Lives in training only: nothing of it is exported. Images are rows 0..N-1 of the joint graph, captions N..N+M-1.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.nn.features import like_length
+
 EPSILON = 1e-8
-CHUNK_ELEMENTS = 4_000_000  # of the score tensor per chunk of images: keeps the passes over it in the caches
+TILE_BYTES = 8 * 2**20  # scores of one tile: the passes over them stay in the caches, the product is still a large one
+CAPTIONS_PER_TILE = 32
 
 
 class FragmentScores(NamedTuple):
@@ -33,46 +37,67 @@ def fragment_scores(
 
     regions [N, R, D], words [M, T, D] with masks of their valid cells. t2i: cosine of every word with every region,
     leaky ReLU 0.1, normalised over the valid words, maximum over the valid regions; i2t with the roles exchanged.
-    One batched product per chunk of images; without gradient, as the local features are detached there.
+    In float32 also under autocast, and without gradient, as the local features are detached there.
+
+    One product serves both directions. It is taken by tiles, some images with up to CAPTIONS_PER_TILE captions of like
+    length, and each tile is worked on while it lies in the caches. [N, R, M, T] never exists: two tensors of TILE_BYTES
+    do, or of the scores of one image with CAPTIONS_PER_TILE captions where these are more.
     """
-    regions = F.normalize(regions, dim=-1) * region_mask.unsqueeze(-1)
-    words = F.normalize(words, dim=-1) * word_mask.unsqueeze(-1)
-    flat_words = words.flatten(end_dim=1).T.contiguous()  # [D, M*T]
-    chunk = max(1, CHUNK_ELEMENTS // (regions.shape[1] * flat_words.shape[1]))
-    parts = [
-        _chunk_scores(part, part_mask, flat_words, word_mask, top)
-        for part, part_mask in zip(torch.split(regions, chunk), torch.split(region_mask, chunk), strict=True)
-    ]
-    i2t_mean, i2t_best, t2i_mean, t2i_best = (torch.cat(column) for column in zip(*parts, strict=True))
-    return FragmentScores(i2t_mean, i2t_best), FragmentScores(t2i_mean.T, t2i_best.transpose(0, 1))
+    with torch.autocast(regions.device.type, enabled=False):
+        regions, words = _unit_rows(regions, region_mask), _unit_rows(words, word_mask)
+        of_regions = regions.new_empty(len(regions), len(words), regions.shape[1])  # [N, M, R]
+        of_words = words.new_zeros(len(words), len(regions), words.shape[1])  # [M, N, T]
+        for rows, longest in like_length(word_mask, CAPTIONS_PER_TILE):
+            group, group_mask = words[rows, :longest].transpose(0, 1), word_mask[rows, :longest].T  # [t, m, D], [t, m]
+            flat = group.flatten(end_dim=1).T  # [D, t * m]
+            for images in _tiles(region_mask, flat.shape[1]):
+                best = _best_of_tile(regions[images], region_mask[images], flat, group_mask)
+                of_regions[images, rows], of_words[rows, images, :longest] = best
+    return _summarise(of_regions, region_mask.unsqueeze(1), top), _summarise(of_words, word_mask.unsqueeze(1), top)
 
 
-def _chunk_scores(
-    regions: Tensor, region_mask: Tensor, flat_words: Tensor, word_mask: Tensor, top: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    images, cells, _ = regions.shape
-    captions, tokens = word_mask.shape
-    scores = F.leaky_relu_(regions.flatten(end_dim=1) @ flat_words, 0.1).view(images, cells, captions, tokens)
-    squares = scores.square()
-    over_words = scores / (squares.sum(dim=3, keepdim=True).sqrt_() + EPSILON)
-    if not region_mask.all():
-        over_words.masked_fill_(~region_mask[:, :, None, None], float("-inf"))
-    word_scores = over_words.amax(dim=1)  # [n, M, T]
-    over_cells = scores / (squares.sum(dim=1, keepdim=True).sqrt_() + EPSILON)
-    over_cells.masked_fill_(~word_mask[None, None], float("-inf"))
-    cell_scores = over_cells.amax(dim=3).transpose(1, 2)  # [n, M, R]
-    i2t_mean, i2t_best = _summarise(cell_scores, region_mask.unsqueeze(1), top)
-    t2i_mean, t2i_best = _summarise(word_scores, word_mask.unsqueeze(0), top)
-    return i2t_mean, i2t_best, t2i_mean, t2i_best
+def _unit_rows(features: Tensor, mask: Tensor) -> Tensor:
+    """L2-normalised in float32, zero where not valid: [B, R, D] with mask [B, R]."""
+    return F.normalize(features.float(), dim=-1).masked_fill_(~mask.unsqueeze(-1), 0.0)
 
 
-def _summarise(scores: Tensor, mask: Tensor, top: int) -> tuple[Tensor, Tensor]:
-    """Mean over the valid fragments and the `top` largest of them: scores [n, M, F] gives [n, M] and [n, M, top]."""
-    count = mask.sum(dim=-1).clamp(min=1)
-    mean = scores.masked_fill(~mask, 0.0).sum(dim=-1) / count
+def _tiles(region_mask: Tensor, columns: int) -> Iterator[slice]:
+    """Slices of images, so that the scores of their cells with `columns` words take up to TILE_BYTES."""
+    images, cells = region_mask.shape
+    step = max(1, TILE_BYTES // (cells * columns * torch.float32.itemsize))
+    return (slice(start, start + step) for start in range(0, images, step))
+
+
+def _best_of_tile(regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Best scores of the regions of n images [n, m, R] and of the words of m captions [m, n, T].
+
+    regions [n, R, D] with mask [n, R]; words [D, T * m] with mask [T, m]: captions are the last axis, so that every
+    reduction runs over rows of memory, not within them.
+    """
+    scores = F.leaky_relu_(regions.flatten(end_dim=1) @ words, 0.1).view(*region_mask.shape, *word_mask.shape)
+    squares = scores.square()  # [n, R, T, m]
+    over_words, over_regions = _inverse_norm(squares, dim=2), _inverse_norm(squares, dim=1)
+    weighted = torch.mul(scores, over_words, out=squares)
+    of_words = _ignore(weighted, region_mask[:, :, None, None]).amax(dim=1)  # [n, T, m]
+    of_regions = _ignore(scores.mul_(over_regions), word_mask).amax(dim=2)  # [n, R, m]
+    return of_regions.transpose(1, 2), of_words.permute(2, 0, 1)
+
+
+def _inverse_norm(squares: Tensor, dim: int) -> Tensor:
+    return squares.sum(dim, keepdim=True).sqrt_().add_(EPSILON).reciprocal_()
+
+
+def _ignore(scores: Tensor, mask: Tensor) -> Tensor:
+    """In place -inf where not valid; most tiles have no such place."""
+    return scores if mask.all() else scores.masked_fill_(~mask, float("-inf"))
+
+
+def _summarise(scores: Tensor, mask: Tensor, top: int) -> FragmentScores:
+    """Mean over the valid fragments and the `top` largest of them: scores [a, b, F] gives [a, b] and [a, b, top]."""
+    mean = scores.masked_fill(~mask, 0.0).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
     best = scores.masked_fill(~mask, float("-inf")).topk(min(top, scores.shape[-1]), dim=-1).values
     best = best.masked_fill(best.isinf(), 0.0)
-    return mean, F.pad(best, (0, top - best.shape[-1]))
+    return FragmentScores(mean, F.pad(best, (0, top - best.shape[-1])))
 
 
 def connections(relation: Tensor, fraction: float = 0.5) -> Tensor:

@@ -1,9 +1,13 @@
 """Correlations, connections and graph layers against the golden tensors and against obvious loops."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from model.nn import relation as relation_module
 from model.nn.relation import (
@@ -98,7 +102,8 @@ def test_graph_enhancement_is_golden() -> None:
 
 
 def test_scores_equal_loops_and_padding_is_irrelevant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relation_module, "CHUNK_ELEMENTS", 1)  # one image per chunk
+    monkeypatch.setattr(relation_module, "TILE_BYTES", 1)  # one image per tile
+    monkeypatch.setattr(relation_module, "CAPTIONS_PER_TILE", 3)
     torch.manual_seed(0)
     regions, words = torch.randn(3, 7, 8), torch.randn(4, 6, 8)
     region_count, word_count = torch.tensor([7, 3, 1]), torch.tensor([6, 1, 4, 2])
@@ -117,15 +122,79 @@ def test_scores_equal_loops_and_padding_is_irrelevant(monkeypatch: pytest.Monkey
             assert not t2i.best[caption, image, len(best) :].any()
 
 
-def test_one_chunk_equals_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def random_batch(images: int, cells: int, captions: int, tokens: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Regions, their mask, words and their mask, with holes at random places in both masks."""
+    region_mask, word_mask = torch.rand(images, cells) > 0.2, torch.rand(captions, tokens) > 0.4
+    region_mask[:, 0] = word_mask[:, 0] = True
+    return torch.randn(images, cells, 8), region_mask, torch.randn(captions, tokens, 8), word_mask
+
+
+@pytest.mark.parametrize(("tile_bytes", "captions"), [(1, 1), (600, 2), (600, 100)])
+def test_one_tile_equals_many(monkeypatch: pytest.MonkeyPatch, tile_bytes: int, captions: int) -> None:
     torch.manual_seed(1)
-    inputs = (torch.randn(5, 4, 8), torch.ones(5, 4, dtype=torch.bool), torch.randn(6, 3, 8), torch.rand(6, 3) > 0.2)
-    inputs[3][:, 0] = True
-    whole = fragment_scores(*inputs)
-    monkeypatch.setattr(relation_module, "CHUNK_ELEMENTS", 150)
-    for one, many in zip(whole, fragment_scores(*inputs), strict=True):
+    batch = random_batch(5, 4, 6, 3)
+    whole = fragment_scores(*batch)
+    monkeypatch.setattr(relation_module, "TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(relation_module, "CAPTIONS_PER_TILE", captions)
+    for one, many in zip(whole, fragment_scores(*batch), strict=True):
         torch.testing.assert_close(one.mean, many.mean)
         torch.testing.assert_close(one.best, many.best)
+
+
+def test_what_stands_at_padding_is_irrelevant() -> None:
+    torch.manual_seed(5)
+    regions, region_mask, words, word_mask = random_batch(4, 5, 3, 6)
+    clean = fragment_scores(regions, region_mask, words, word_mask)
+    regions[~region_mask], words[~word_mask] = float("nan"), float("inf")
+    for expected, found in zip(clean, fragment_scores(regions, region_mask, words, word_mask), strict=True):
+        assert torch.equal(expected.mean, found.mean)
+        assert torch.equal(expected.best, found.best)
+
+
+def test_scores_stay_in_single_precision_under_autocast() -> None:
+    torch.manual_seed(6)
+    batch = random_batch(3, 4, 2, 5)
+    expected = fragment_scores(*batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = fragment_scores(*batch)
+    for one, other in zip(expected, found, strict=True):
+        assert other.mean.dtype == torch.float32
+        assert torch.equal(one.mean, other.mean)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that any operation gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self.bytes = max(self.bytes, tensor.untyped_storage().nbytes())
+        return result
+
+
+def test_no_tensor_is_larger_than_a_tile() -> None:
+    images, cells, captions, tokens = 128, 36, 256, 32
+    batch = random_batch(images, cells, captions, tokens)
+    with Largest() as largest:
+        fragment_scores(*batch)
+    assert images * cells * captions * tokens * 4 > 16 * relation_module.TILE_BYTES
+    assert relation_module.TILE_BYTES / 2 < largest.bytes <= relation_module.TILE_BYTES
+
+
+def test_scores_of_a_tile_are_bounded_by_bytes_or_by_one_image_with_one_group() -> None:
+    mask = torch.ones(200, 36, dtype=torch.bool)
+    for columns in (1, 320, 32 * 32, 10**6):
+        tiles = list(relation_module._tiles(mask, columns))
+        assert [row for tile in tiles for row in range(200)[tile]] == list(range(200))
+        height = len(range(200)[tiles[0]])
+        assert height == 1 or height * 36 * columns * 4 <= relation_module.TILE_BYTES
 
 
 def test_connections_keep_the_floor_of_the_fraction_and_at_least_one() -> None:
