@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from model.errors import AahrError
+from model.errors import AahrError, ConfigError
 
 CACHE = Path.home() / ".cache" / "aahr"
 
@@ -38,6 +38,20 @@ def data_scenes(
     )
 
 
+@data_app.command("clip")
+def data_clip(
+    directory: Annotated[Path, typer.Argument(help="Data in SCAN's format, with id_mapping.json.")],
+    images: Annotated[Path, typer.Option(help="Folder of the raw pictures.")],
+    clip: Annotated[Path, typer.Option(help="Directory of CLIP ViT-B/32, as transformers keeps it.")],
+    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+) -> None:
+    """Write CLIP's embeddings of the pictures beside the regions, as {split}_clip.npy, where they are missing."""
+    from training.data.scan import write_clip_features
+
+    for file in write_clip_features(directory, images, clip, cache):
+        typer.echo(f"wrote {file}")
+
+
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="Recipe, such as training/configs/mini.toml.")],
@@ -63,8 +77,8 @@ def train(
 @app.command()
 def evaluate(
     directory: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train` or model of `aahr export`.")],
-    data: Annotated[Path, typer.Option(help="Captions in Karpathy's format.")],
-    images: Annotated[Path, typer.Option(help="Folder of the pictures.")],
+    data: Annotated[Path, typer.Option(help="Captions in Karpathy's format, or a directory in SCAN's.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a model that takes them.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     judgments: Annotated[Path | None, typer.Option(help="CSV of expert judgments (Flickr8k).")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics here as well.")] = None,
@@ -93,14 +107,23 @@ def export(
 @index_app.command("rebuild")
 def index_rebuild(
     model: Annotated[Path, typer.Option(help="Model artifact written by `aahr export`.")],
-    images: Annotated[Path, typer.Option(help="Folder of pictures, sub-folders included.")],
     out: Annotated[Path, typer.Option(help="Index directory; a new version is published in it.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures, sub-folders included.")] = None,
     captions: Annotated[Path | None, typer.Option(help="Karpathy JSON, CSV or JSON lines (image, caption).")] = None,
     strict: Annotated[bool, typer.Option(help="Captions whose image is not in the folder are an error.")] = False,
+    regions: Annotated[Path | None, typer.Option(help="SCAN directory, for a model that takes regions.")] = None,
+    split: Annotated[str, typer.Option(help="Of --regions: train, val or test.")] = "test",
 ) -> None:
-    """Embed pictures and captions and publish them as a new version of the index."""
-    from index.rebuild import rebuild
+    """Embed pictures, or precomputed regions, with captions and publish them as a new version of the index."""
+    from index.rebuild import rebuild, rebuild_from_regions
 
+    if regions is not None:
+        if captions is not None or strict:
+            raise ConfigError("--captions and --strict do not go with --regions, which have their captions beside them")
+        rebuild_from_regions(model_directory=model, regions=regions, out=out, split=split, images=images)
+        return
+    if images is None:
+        raise ConfigError("there is nothing to index: give --images FOLDER, or --regions for a model that takes them")
     rebuild(model_directory=model, images=images, out=out, captions=captions, strict=strict)
 
 

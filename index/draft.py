@@ -8,11 +8,12 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from index.captions.records import MatchedCaptions
-from index.embed import Floats, Outcome, Track, embed_pictures, embed_texts
+from index.embed import Floats, Outcome, Track, embed_pictures, embed_regions, embed_texts
 from index.gallery import Gallery, GalleryItem, Modality
 from index.items import image_items, text_items
 from index.manifest import IndexedModel
 from index.pictures import FoundPictures
+from index.regions import RegionGallery
 from index.rejects import Reject
 from model.artifact import ModelArtifact
 from model.errors import DataError, InvalidInput
@@ -45,12 +46,14 @@ class Draft:
 def embedded_pictures(runtime: Runtime, found: FoundPictures, track: Track) -> Embedded[str]:
     """Embed the pictures, as uris; raises DataError where none is left."""
     outcomes = embed_pictures(runtime, found.root, found.uris, track("images", len(found.uris)))
-    pictures = _parted(found.uris, found.uris, outcomes, runtime.dimension)
-    if not pictures.things:
-        rejects = [*found.rejects, *pictures.rejects]
-        first = f"; the first of {len(rejects)} rejects: {rejects[0].uri}: {rejects[0].reason}" if rejects else ""
-        raise DataError(f"no picture in {found.root} could be embedded{first}; give a folder of pictures")
-    return pictures
+    return _embedded_images(found, outcomes, runtime.dimension)
+
+
+def embedded_regions(runtime: Runtime, gallery: RegionGallery, track: Track) -> Embedded[str]:
+    """Embed images by their regions, as uris; raises DataError where none is left."""
+    advance = track("images", len(gallery.found.uris))
+    outcomes = embed_regions(runtime, gallery.regions, gallery.global_features, advance)
+    return _embedded_images(gallery.found, outcomes, runtime.dimension)
 
 
 def embedded_captions(
@@ -88,6 +91,15 @@ def make_draft(
         rejects=[*found.rejects, *pictures.rejects, *texts.rejects],
         left_out=sum(len(image.captions) for image in without),
     )
+
+
+def _embedded_images(found: FoundPictures, outcomes: Sequence[Outcome], dimension: int) -> Embedded[str]:
+    pictures = _parted(found.uris, found.uris, outcomes, dimension)
+    if not pictures.things:
+        rejects = [*found.rejects, *pictures.rejects]
+        first = f"; the first of {len(rejects)} rejects: {rejects[0].uri}: {rejects[0].reason}" if rejects else ""
+        raise DataError(f"no picture in {found.root} could be embedded{first}; give a folder of pictures")
+    return pictures
 
 
 def _parted(

@@ -13,6 +13,7 @@ from model.errors import InvalidInput, UnsupportedQuery
 from model.graph import usable_cores
 from model.preprocess import decode_image, prepare_image
 from model.runtime import GPU_CHUNK, IMAGE_CHUNK, Runtime
+from model.scan import RegionArrays
 
 Floats = NDArray[np.float32]
 Outcome = Floats | InvalidInput  # an embedding [D], or why there is none
@@ -23,6 +24,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _TEXT_CHUNK = 1024
+_REGIONS_CHUNK = 256
 
 
 def embed_pictures(runtime: Runtime, root: Path, uris: Sequence[str], advance: Advance) -> list[Outcome]:
@@ -34,7 +36,7 @@ def embed_pictures(runtime: Runtime, root: Path, uris: Sequence[str], advance: A
     preprocessing = runtime.preprocessing.image
     if preprocessing is None:
         raise UnsupportedQuery(
-            f"the model {runtime.name} takes precomputed regions; pictures cannot be indexed with it"
+            f"the model {runtime.name} takes precomputed regions; pictures cannot be indexed with it: give --regions"
         )
 
     def pixels(uri: str) -> Outcome:
@@ -55,6 +57,26 @@ def embed_pictures(runtime: Runtime, root: Path, uris: Sequence[str], advance: A
     for done in _in_order(embed, list(_chunks(uris, chunk)), threads=usable_cores()):
         outcomes.extend(done)
         advance(len(done))
+    return outcomes
+
+
+def embed_regions(runtime: Runtime, regions: RegionArrays, global_features: Floats, advance: Advance) -> list[Outcome]:
+    """For each image its embedding [D] or the reason against it, from its regions and global features [N, Dg].
+
+    Raises UnsupportedQuery for a model that takes pictures.
+    """
+    if runtime.accepts_pixels:
+        raise UnsupportedQuery(f"the model {runtime.name} takes pictures, not precomputed regions; give --images alone")
+
+    def encode(rows: Sequence[int]) -> Floats:
+        chosen = slice(rows[0], rows[-1] + 1)
+        values = regions.of(chosen)
+        return runtime.encode_regions(values, np.ones(values.shape[:2], np.bool_), global_features[chosen])
+
+    outcomes: list[Outcome] = []
+    for chunk in _chunks(range(len(regions.rows)), _REGIONS_CHUNK):
+        outcomes.extend(isolated(encode, chunk))
+        advance(len(chunk))
     return outcomes
 
 

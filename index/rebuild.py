@@ -1,7 +1,7 @@
 """Embed a folder of pictures with their captions and publish them as a new version of an index."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,13 @@ from rich.console import Console
 
 from index.captions import read_captions
 from index.captions.records import MatchedCaptions, match_captions
-from index.draft import Draft, embedded_captions, embedded_pictures, make_draft
+from index.draft import Draft, Embedded, embedded_captions, embedded_pictures, embedded_regions, make_draft
 from index.embed import Track
 from index.manifest import IndexManifest
 from index.pictures import FoundPictures, find_pictures
 from index.progress import embedding_progress
 from index.publish import publish, rebuild_lock
+from index.regions import read_region_gallery
 from index.rejects import Reject, printable
 from model.artifact import ModelArtifact, load_model_artifact
 from model.errors import DataError
@@ -40,6 +41,15 @@ class Summary:
         )
 
 
+@dataclass(frozen=True)
+class Source:
+    """What is to be indexed: the images with their captions, and how they become embeddings."""
+
+    found: FoundPictures
+    matched: MatchedCaptions
+    embed: Callable[[Runtime, Track], Embedded[str]]
+
+
 def rebuild(
     model_directory: Path, images: Path, out: Path, captions: Path | None = None, strict: bool = False
 ) -> Summary:
@@ -50,15 +60,39 @@ def rebuild(
     folder without a usable picture and for a faulty caption file, UnsupportedQuery for a model that takes no pictures,
     and ArtifactError for a model or an index directory that cannot be used.
     """
-    started = time.monotonic()
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    started, console = time.monotonic(), _console()
     artifact = load_model_artifact(model_directory)
     found = find_pictures(images, leave_out=out)
     console.print(f"{len(found.uris)} pictures in {images}, {found.ignored} files of other kinds ignored")
     matched = _matched(captions, found, console, strict)
+    source = Source(found, matched, lambda runtime, track: embedded_pictures(runtime, found, track))
+    return _publish(artifact, source, out, console, started)
+
+
+def rebuild_from_regions(
+    model_directory: Path, regions: Path, out: Path, split: str = "test", images: Path | None = None
+) -> Summary:
+    """Build an index in `out` from one split of a SCAN directory, with its captions; see `rebuild`.
+
+    With `images`, the folder of the raw pictures, items are named and shown by them, else named by their ids. Raises
+    DataError for files that do not fit, and UnsupportedQuery for a model that takes pictures.
+    """
+    started, console = time.monotonic(), _console()
+    artifact = load_model_artifact(model_directory)
+    gallery = read_region_gallery(regions, split, images)
+    console.print(f"regions of {len(gallery.found.uris)} images in {regions}, split {split}")
+    source = Source(gallery.found, gallery.captions, lambda runtime, track: embedded_regions(runtime, gallery, track))
+    return _publish(artifact, source, out, console, started)
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def _publish(artifact: ModelArtifact, source: Source, out: Path, console: Console, started: float) -> Summary:
     with rebuild_lock(out):
         with embedding_progress(console) as track:
-            draft, rate = _embed(artifact, found, matched, track)
+            draft, rate = _embed(artifact, source, track)
         manifest = publish(out, draft)
     _show_rejects(draft.rejects, console)
     summary = Summary(manifest, time.monotonic() - started, rate)
@@ -80,16 +114,14 @@ def _matched(captions: Path | None, found: FoundPictures, console: Console, stri
     return matched
 
 
-def _embed(
-    artifact: ModelArtifact, found: FoundPictures, matched: MatchedCaptions, track: Track
-) -> tuple[Draft, float]:
+def _embed(artifact: ModelArtifact, source: Source, track: Track) -> tuple[Draft, float]:
     """The draft of the new version, and pictures per second."""
     with Runtime.load(artifact) as runtime:
         started = time.monotonic()
-        pictures = embedded_pictures(runtime, found, track)
-        rate = len(found.uris) / (time.monotonic() - started)
-        texts = embedded_captions(runtime, pictures.things, matched, track)
-    return make_draft(artifact, found, matched, pictures, texts), rate
+        pictures = source.embed(runtime, track)
+        rate = len(source.found.uris) / (time.monotonic() - started)
+        texts = embedded_captions(runtime, pictures.things, source.matched, track)
+    return make_draft(artifact, source.found, source.matched, pictures, texts), rate
 
 
 def _show_rejects(rejects: Sequence[Reject], console: Console) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel
+from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "cat", "runs", "sleeps", "on", "the", "red", "green", "grass")
+_SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+_WORDS = ("a", "dog", "cat", "runs", "sleeps", "on", "the", "red", "green", "grass")
+WORDS = (*_SPECIAL.values(), *_WORDS, "[MASK]")
 START, END = WORDS.index("[CLS]"), WORDS.index("[SEP]")
 WIDTH, PROJECTION, IMAGE_SIZE, MAX_LENGTH = 32, 24, 32, 20
 
@@ -22,7 +24,7 @@ _TOWER: dict[str, Any] = {
 
 
 def write_bert(directory: Path, *, seed: int = 0) -> Path:
-    """A BERT of 2 layers and 14 words; another seed gives other weights."""
+    """A BERT of 2 layers and 15 words; another seed gives other weights."""
     config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=MAX_LENGTH, **_TOWER)
     return _write(BertModel, config, directory, seed)
 
@@ -49,6 +51,11 @@ def write_clip(directory: Path, *, seed: int = 0, projection: int = PROJECTION) 
 
 
 def write_tokenizer(file: Path) -> None:
+    """The tokenizer of both models."""
+    _tokenizer().save(str(file))
+
+
+def _tokenizer() -> Tokenizer:
     """Words between [CLS] and [SEP], split at white space."""
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -56,7 +63,7 @@ def write_tokenizer(file: Path) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", START), ("[SEP]", END)]
     )
-    tokenizer.save(str(file))
+    return tokenizer
 
 
 def _write(model_class: Any, config: Any, directory: Path, seed: int) -> Path:
@@ -67,5 +74,6 @@ def _write(model_class: Any, config: Any, directory: Path, seed: int) -> Path:
         torch.manual_seed(seed)
         model_class(config).save_pretrained(directory)
     log.set_verbosity(verbosity)
-    write_tokenizer(directory / "tokenizer.json")
+    tokenizer: Any = PreTrainedTokenizerFast(tokenizer_object=_tokenizer(), mask_token="[MASK]", **_SPECIAL)
+    tokenizer.save_pretrained(directory)
     return directory

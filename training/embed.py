@@ -16,6 +16,7 @@ from training.checkpoint import Backbones
 from training.data.batches import ImageSource, TextSource
 from training.data.features import text_feature_table
 from training.data.sources import SplitFeatures, TokenTable, picture_views, reduced_table
+from training.data.table import FeatureTable
 
 ITEMS_AT_ONCE = 256
 
@@ -62,6 +63,20 @@ def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], 
 class Embedder(Protocol):
     """Files and sentences to embeddings: what evaluation needs of a model, wherever it runs."""
 
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether it sees pictures; otherwise precomputed regions."""
+        ...
+
+    @property
+    def clip(self) -> Path | None:
+        """The CLIP that its recipe names for the global features of regions, where that is known."""
+        ...
+
+    def regions(self, regions: FeatureTable) -> Floats:
+        """Regions with global features to [N, D]."""
+        ...
+
     def images(self, paths: Sequence[Path]) -> Floats:
         """Picture files to [N, D]."""
         ...
@@ -74,16 +89,20 @@ class Embedder(Protocol):
 class CheckpointEmbedder:
     """A trained network through torch; features of its frozen backbones come from the cache."""
 
-    def __init__(self, network: AAHR, backbones: Backbones, cache: Path) -> None:
+    def __init__(self, network: AAHR, backbones: Backbones, cache: Path, clip: Path | None = None) -> None:
         self.network, self.backbones, self.cache = network, backbones, cache
         self.tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
+        self.takes_pixels = backbones.image.preprocessing is not None
+        self.clip = clip
 
     def images(self, paths: Sequence[Path]) -> Floats:
         """Picture files to [N, D]."""
         (cells,) = picture_views(tuple(paths), self.backbones, self.cache, flips=False)
-        if self.network.reduction is not None:
-            cells = reduced_table(cells, self.network.reduction)
-        return embed_images(self.network, cells, len(paths))
+        return self._embedded(cells)
+
+    def regions(self, regions: FeatureTable) -> Floats:
+        """Regions with global features to [N, D]."""
+        return self._embedded(regions)
 
     def texts(self, texts: Sequence[str]) -> Floats:
         """Sentences to [M, D]."""
@@ -94,17 +113,33 @@ class CheckpointEmbedder:
             source = text_feature_table(self.backbones.text, self.tokenizer, texts, self.cache)
         return embed_texts(self.network, source, len(texts))
 
+    def _embedded(self, cells: FeatureTable) -> Floats:
+        if self.network.reduction is not None:
+            cells = reduced_table(cells, self.network.reduction)
+        return embed_images(self.network, cells, len(cells))
+
 
 class ArtifactEmbedder:
     """An exported model through ONNX Runtime, exactly as the index and the service run it."""
 
+    clip = None  # what is exported knows no recipe
+
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self.takes_pixels = runtime.accepts_pixels
 
     def images(self, paths: Sequence[Path]) -> Floats:
         """Picture files to [N, D]."""
         chunks = [paths[start : start + ITEMS_AT_ONCE] for start in range(0, len(paths), ITEMS_AT_ONCE)]
         return np.concatenate([self.runtime.encode_images([decode_image(path) for path in chunk]) for chunk in chunks])
+
+    def regions(self, regions: FeatureTable) -> Floats:
+        """Regions with global features to [N, D]."""
+        parts = []
+        for start in range(0, len(regions), ITEMS_AT_ONCE):
+            item = regions.batch(np.arange(start, min(start + ITEMS_AT_ONCE, len(regions))))
+            parts.append(self.runtime.encode_regions(*(tensor.numpy() for tensor in item)))
+        return np.concatenate(parts)
 
     def texts(self, texts: Sequence[str]) -> Floats:
         """Sentences to [M, D]."""

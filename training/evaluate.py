@@ -15,26 +15,36 @@ from model.artifact import load_model_artifact
 from model.errors import ArtifactMissing, DataError, UnsupportedQuery
 from model.manifest import MANIFEST, write_text_atomically
 from model.runtime import Runtime
+from model.scan import open_scan
 from training.checkpoint import load_backbones, load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset, Split
 from training.data.judgments import load_judgments
 from training.data.karpathy import load_karpathy
+from training.data.scan import region_table, scan_dataset
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
 from training.metrics import expert_tau_c, retrieval_metrics
 
 
 def evaluate(
-    directory: Path, *, data: Path, images: Path, split: str, judgments: Path | None, cache: Path
+    directory: Path, *, data: Path, images: Path | None, split: str, judgments: Path | None, cache: Path
 ) -> dict[str, float]:
     """Retrieval metrics of a checkpoint or exported model on one split, with `expert_tau_c` where judgments are given.
 
-    Raises ArtifactMissing where the directory is neither, and DataError for data that is not in its format.
+    `data` is a file in Karpathy's format or a directory in SCAN's. Raises ArtifactMissing where `directory` holds no
+    model, DataError for data that is not in its format, and UnsupportedQuery for data that the model cannot take.
     """
     if split not in get_args(Split):
         raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
-    dataset = load_karpathy(data, images, cast(Split, split))
+    dataset = _read(data, images, cast(Split, split))
     embedder = open_embedder(directory, cache)
-    image_embeddings = embedder.images(dataset.image_paths)
+    if embedder.takes_pixels:
+        if images is None:
+            raise UnsupportedQuery(f"{directory} takes pictures: say with --images where those of {data} are")
+        image_embeddings = embedder.images(dataset.image_paths)
+    else:
+        if not data.is_dir():
+            raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
+        image_embeddings = embedder.regions(region_table(open_scan(data, split), images, embedder.clip, cache))
     text_embeddings = embedder.texts(dataset.captions)
     metrics = retrieval_metrics(image_embeddings @ text_embeddings.T, dataset.image_of_caption)
     if judgments is not None:
@@ -55,17 +65,24 @@ def show_metrics(metrics: Mapping[str, float], json_file: Path | None) -> None:
 def open_embedder(directory: Path, cache: Path) -> Embedder:
     """An exported model or a checkpoint, whichever the directory is."""
     if (directory / "image.onnx").exists():
-        runtime = Runtime.load(load_model_artifact(directory))
-        if not runtime.accepts_pixels:
-            raise UnsupportedQuery(f"{directory} takes precomputed regions: evaluate the checkpoint it came from")
-        return ArtifactEmbedder(runtime)
+        return ArtifactEmbedder(Runtime.load(load_model_artifact(directory)))
     if not (directory / MANIFEST).exists():
         raise ArtifactMissing(
             f"{directory} is neither a checkpoint of `aahr train` nor a model of `aahr export`: it has no {MANIFEST}"
         )
     checkpoint = open_checkpoint(directory)
     backbones = load_backbones(checkpoint.config)
-    return CheckpointEmbedder(load_network(checkpoint, backbones), backbones, cache)
+    clip = next((data.clip for data in checkpoint.config.data.values() if data.clip is not None), None)
+    return CheckpointEmbedder(load_network(checkpoint, backbones), backbones, cache, clip)
+
+
+def _read(data: Path, images: Path | None, split: Split) -> ImageTextDataset:
+    """A split of a Karpathy file or of a SCAN directory."""
+    if data.is_dir():
+        return scan_dataset(open_scan(data, split), images)
+    if images is None:
+        raise DataError(f"{data} names pictures: say with --images where they are")
+    return load_karpathy(data, images, split)
 
 
 def _judged(embedder: Embedder, dataset: ImageTextDataset, image_embeddings: Floats, file: Path) -> float:

@@ -39,12 +39,15 @@ def export_graph(
 
 
 def _name_outputs(graph: Any, names: Sequence[str]) -> None:
-    """Name the outputs of an onnx_ir graph, and rename inner values that have such a name: BERT has an `embedding`."""
+    """Name the outputs of an onnx_ir graph, and rename inner values that have such a name.
+
+    BERT computes an `embedding`; CLIP has one as a constant, folded from its positions.
+    """
     final = set(graph.outputs)
-    for node in graph:
-        for value in node.outputs:
-            if value.name in names and value not in final:
-                value.name = f"{value.name}_inner"
+    computed = (value for node in graph for value in node.outputs)
+    for value in [*graph.initializers.values(), *computed]:
+        if value.name in names and value not in final:
+            value.name = f"{value.name}_inner"
     for value, name in zip(graph.outputs, names, strict=True):
         value.name = name
 

@@ -17,10 +17,11 @@ ROOT = Path(__file__).parents[2]
 # Renaming or removing one of these breaks somebody's script.
 OPTIONS = {
     "data scenes": {"--out", "--count", "--seed"},
+    "data clip": {"directory", "--images", "--clip", "--cache"},
     "train": {"config", "--out", "--set", "--resume", "--cache"},
     "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache"},
     "export": {"checkpoint", "--out", "--check"},
-    "index rebuild": {"--model", "--images", "--out", "--captions", "--strict"},
+    "index rebuild": {"--model", "--images", "--out", "--captions", "--strict", "--regions", "--split"},
     "index search": {"directory", "text", "--image", "--model", "--target", "--limit"},
     "serve": {"--index", "--model", "--host", "--port"},
     "demo": {"--images", "--port", "--directory", "--checkpoint", "--serve"},
@@ -78,6 +79,9 @@ def test_help_loads_no_stage_and_nothing_heavy() -> None:
         ("index", "search", "nowhere", "two dogs"),
         ("index", "rebuild", "--model", "nowhere", "--images", "docs", "--out", "var/never"),
         ("serve", "--index", "nowhere"),
+        ("index", "rebuild", "--model", "nowhere", "--out", "var/never"),
+        ("index", "rebuild", "--model", "nowhere", "--out", "x", "--regions", "y", "--captions", "z"),
+        ("data", "clip", "nowhere", "--images", ".", "--clip", "."),
         ("data", "scenes", "--out", "tests", "--count", "1"),
         ("train", "nowhere.toml"),
         ("export", "nowhere", "--out", "var/never"),

@@ -24,7 +24,8 @@ def clip_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"no image backbone 'resnet'; choose one of clip, clip-embedding, efficientnet-lite0, regions"
+        ConfigError,
+        match=r"no image backbone 'resnet'; choose one of clip, clip-embedding, efficientnet-lite0, regions",
     ):
         load_image_backbone("resnet")
     with pytest.raises(ConfigError, match=r"no text backbone 'gpt'; choose one of bert, clip-text, minilm"):

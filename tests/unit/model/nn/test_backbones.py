@@ -163,6 +163,16 @@ def test_clip_gives_patches_and_projected_embeddings(clip_directory: Path) -> No
     assert (image.global_dimension, text.global_dimension) == (tiny.PROJECTION, tiny.PROJECTION)
 
 
+def test_the_embedding_alone_is_that_of_clip(clip_directory: Path) -> None:
+    alone, whole = (load_image_backbone(name, clip_directory) for name in ("clip-embedding", "clip"))
+    with torch.inference_mode():
+        found, expected = alone(noise(2, tiny.IMAGE_SIZE)), whole(noise(2, tiny.IMAGE_SIZE)).global_features
+    torch.testing.assert_close(found.global_features, expected)
+    torch.testing.assert_close(found.features[:, 0], expected)
+    assert found.mask.shape == (2, 1)
+    assert alone.preprocessing == whole.preprocessing
+
+
 def test_clip_preprocessing_is_read_from_its_configuration(clip_directory: Path) -> None:
     how = load_image_backbone("clip", clip_directory).preprocessing
     assert how is not None
@@ -194,8 +204,9 @@ def test_exported_text_takes_any_batch_and_length(
     assert_graph_equals_torch(backbone, tmp_path / "g.onnx", example, tokens_of([3, 17, 9], len(tiny.WORDS)))
 
 
-def test_exported_clip_takes_any_batch(clip_directory: Path, tmp_path: Path) -> None:
-    backbone = load_image_backbone("clip", clip_directory)
+@pytest.mark.parametrize("name", ["clip", "clip-embedding"])
+def test_exported_clip_takes_any_batch(name: str, clip_directory: Path, tmp_path: Path) -> None:
+    backbone = load_image_backbone(name, clip_directory)
     example, other = noise(2, tiny.IMAGE_SIZE), noise(3, tiny.IMAGE_SIZE)
     assert_graph_equals_torch(backbone, tmp_path / "g.onnx", {"pixels": example}, {"pixels": other})
 
