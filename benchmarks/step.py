@@ -1,0 +1,229 @@
+"""The time of a full training step by part: encoders, momentum copy, every part of the objective, backward, optimiser.
+
+    python benchmarks/step.py --json OUT [--device cuda]
+
+Real steps of the real `Trainer` with all parts active, on random features of the recipe's shapes: `paper-f30k` (D 1024,
+128 images with 36 regions) and `mini`. Backbones are left out, also where a recipe trains one along: features come in.
+"""
+
+import json
+import math
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+import typer
+
+import training.objective as objective_module
+from model.config import FeatureDimensions, ModelConfig
+from model.nn.aahr import AAHR
+from model.nn.features import LocalFeatures
+from training.config import TrainingConfig, load_config
+from training.data.batches import Batch
+from training.loop import Trainer
+
+RECIPES = Path(__file__).resolve().parent.parent / "training" / "configs"
+STEP_ROUNDS = 3
+PLANNED_STEPS = 1000
+SHORTEST, WORDS = 8, 32
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the backbones of a recipe give."""
+
+    cells: int
+    image: FeatureDimensions
+    text: FeatureDimensions
+
+
+FEATURES = {
+    "paper-f30k": Features(
+        cells=36,
+        image=FeatureDimensions(local_dimension=2048, global_dimension=512),
+        text=FeatureDimensions(local_dimension=768, global_dimension=512),
+    ),
+    "mini": Features(
+        cells=49,
+        image=FeatureDimensions(local_dimension=1280, global_dimension=1280),
+        text=FeatureDimensions(local_dimension=384, global_dimension=384),
+    ),
+}
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by part; what a part calls that has a name of its own counts there alone, as "outer / inner"."""
+
+    device: torch.device
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _running: list[str] = field(default_factory=list)
+    _since: float = 0.0
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what happens inside under this name."""
+        self._lap()
+        self._running.append(f"{self._running[-1]} / {name}" if len(self._running) > 1 else name)
+        try:
+            yield
+        finally:
+            self._lap()
+            self._running.pop()
+
+    def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, counted under a name."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return call(*args, **kwargs)
+
+        return timed
+
+    def _lap(self) -> None:
+        synchronise(self.device)
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+
+def main(
+    json_file: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Of torch, on the CPU.")] = 2,
+    rounds: Annotated[int, typer.Option(help="Steps to time.")] = STEP_ROUNDS,
+) -> None:
+    """Time the steps and write the figures."""
+    torch.set_num_threads(threads)
+    report = step_report(torch.device(device), rounds)
+    json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+
+
+def step_report(device: torch.device, rounds: int) -> dict[str, Any]:
+    """Median seconds of a step and of its parts, for every recipe."""
+    return {
+        name: _time_steps(load_config(RECIPES / f"{name}.toml"), FEATURES[name], device, rounds) for name in FEATURES
+    }
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what a GPU still has to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _time_steps(config: TrainingConfig, features: Features, device: torch.device, rounds: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    trainer = _trainer(config, features, device)
+    batch = _random_batch(config, features)
+    rows = []
+    for turn in range(rounds + 1):
+        watch = Stopwatch(device)
+        with _watched(trainer, watch), watch.part("rest"):
+            trainer.train_step(batch)
+        if turn:  # the first step does not count: it allocates the state of the optimiser
+            rows.append(dict(watch.seconds))
+    parts = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    return {
+        "seconds": statistics.median(sum(row.values()) for row in rows),
+        "parts": {name: parts[name] for name in sorted(parts, key=parts.__getitem__, reverse=True)},
+        "dimension": config.model.dimension,
+        "images": config.batch.images,
+        "captions": len(batch.image_of_caption),
+        "cells": batch.images.mask.shape[1],
+    }
+
+
+def _trainer(config: TrainingConfig, features: Features, device: torch.device) -> Trainer:
+    """A trainer whose parts are all active, with full queues."""
+    objective = config.objective.model_copy(
+        update={
+            "prototypes": config.objective.prototypes.model_copy(update={"start": 0.0}),
+            "relation": config.objective.relation.model_copy(update={"start": 0.0}),
+        }
+    )
+    config = config.model_copy(update={"objective": objective})
+    trainer = Trainer(config, AAHR(config.model, features.image, features.text), PLANNED_STEPS, device)
+    momentum = trainer.objective.momentum
+    assert momentum is not None
+    for queue in (momentum.image_queue, momentum.text_queue):
+        keys = F.normalize(torch.randn(queue.length, config.model.dimension), dim=-1)
+        queue.push(keys.to(device), torch.full((queue.length,), -1, device=device))
+    return trainer
+
+
+def _random_batch(config: TrainingConfig, features: Features) -> Batch:
+    """Images with their captions of 8 to 32 words, as they leave the backbones and the reduction."""
+    images, captions = config.batch.images, config.batch.images * config.batch.captions_per_image
+    cells, width = _seen(config.model, features)
+    lengths = torch.randint(SHORTEST, WORDS + 1, (captions,))
+    return Batch(
+        images=LocalFeatures(
+            torch.randn(images, cells, width),
+            torch.ones(images, cells, dtype=torch.bool),
+            torch.randn(images, features.image.global_dimension),
+        ),
+        texts=LocalFeatures(
+            torch.randn(captions, WORDS, features.text.local_dimension),
+            torch.arange(WORDS) < lengths[:, None],
+            torch.randn(captions, features.text.global_dimension),
+        ),
+        image_of_caption=torch.arange(images).repeat_interleave(config.batch.captions_per_image),
+        image_ids=torch.arange(images),
+    )
+
+
+def _seen(model: ModelConfig, features: Features) -> tuple[int, int]:
+    """Cells of an image and their width behind the reduction, which is computed once and cached."""
+    side = model.cell_grid or math.isqrt(features.cells)
+    cells = side**2 if model.cell_grid else features.cells
+    return cells, model.cell_components or features.image.local_dimension
+
+
+@contextmanager
+def _watched(trainer: Trainer, watch: Stopwatch) -> Iterator[None]:
+    """Count every part of a step under its name."""
+    network, objective = trainer.network, trainer.objective
+    relation, momentum = objective.relation, objective.momentum
+    assert relation is not None
+    assert momentum is not None
+    slow = momentum.copy
+    named: list[tuple[str, Any, str]] = [
+        ("encode images", network, "encode_images"),
+        ("encode texts", network, "encode_texts"),
+        ("momentum copy: encode", slow.encoder, "encode_images"),
+        ("momentum copy: encode", slow.encoder, "encode_texts"),
+        ("momentum copy: update", slow, "update"),
+        ("matching", objective, "matching"),
+        ("prototypes", objective.prototypes, "forward"),
+        ("momentum contrast", momentum, "forward"),
+        ("relation", relation, "forward"),
+        ("correlations", objective_module, "fragment_scores"),
+        ("relevance", relation.image_relevance, "forward"),
+        ("relevance", relation.text_relevance, "forward"),
+        ("GCN", relation.enhancement, "convolve"),
+        ("graph attention", relation.enhancement.attention, "forward"),
+        ("matching", relation, "matching"),
+        ("KL", objective_module, "relevance_divergence"),
+        ("backward", torch.Tensor, "backward"),
+        ("optimiser", trainer.optimiser, "step"),
+    ]
+    with ExitStack() as stack:
+        for name, owner, attribute in named:
+            timed = watch.around(name, getattr(owner, attribute))
+            stack.enter_context(patch.object(owner, attribute, timed))
+        yield
+
+
+if __name__ == "__main__":
+    typer.run(main)
