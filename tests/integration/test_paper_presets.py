@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from safetensors.torch import load_file
 
+import cli
 from index.rebuild import rebuild, rebuild_from_regions
 from index.store import load_index
 from model.errors import ArtifactCorrupt, ConfigError, DataError, UnsupportedQuery
@@ -165,6 +167,24 @@ def test_words_find_regions_and_a_picture_is_refused(f30k: Way, place: Path, cli
     query = open_embedder(f30k.artifact, place / "cache").texts(["the red dog"])[0]
     scores = [float(loaded.embedding_of(hit["id"]) @ query) for hit in found]
     assert [hit["score"] for hit in found] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
+
+
+def test_regions_go_through_the_command_line(
+    coco: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def aahr(*arguments: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["aahr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    for directory in (coco.run / BEST, coco.artifact):
+        assert "rsum" in aahr("evaluate", directory, "--data", coco.data, "--cache", tmp_path)
+    options = ("--model", coco.artifact, "--regions", coco.data, "--out", tmp_path / "index")
+    assert "8 images, 16 captions" in aahr("index", "rebuild", *options)
+    assert "300" in aahr("index", "search", tmp_path / "index", "the dog")
+    assert "6 images, 12 captions" in aahr("index", "rebuild", *options, "--split", "val")
 
 
 def test_a_sentence_finds_photographs_of_the_clip_preset(clip_preset: Way, place: Path) -> None:
