@@ -152,10 +152,10 @@ def process_group() -> Iterator[tuple[Group, torch.device]]:
         return
     device = _device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        yield TorchrunGroup(device), device
-    finally:
-        dist.destroy_process_group()
+    yield TorchrunGroup(device), device
+    # After an error the connections stay up until this process has ended: the others, and `torchrun`, which then ends
+    # them, hear of it once its message is out.
+    dist.destroy_process_group()
 
 
 def share_of_plan(plan: BatchPlan, rank: int, size: int) -> BatchPlan:
@@ -235,7 +235,8 @@ def _peers_alive() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        reason = str(error).splitlines()[0].rpartition("] ")[2]  # without the source file of Gloo
         raise TrainingError(
-            f"another process of this run has ended, its own message says why ({str(error).splitlines()[0]:.80}): "
-            "go on with --resume once that is mended"
+            f"another process of this run has ended ({reason:.80}): mend what its own message says, then go on with "
+            "--resume"
         ) from error

@@ -1,15 +1,19 @@
 """Run by `torchrun` in tests: each process trains its share of the toy batches and saves what it has in the end."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
 from model.config import ModelConfig
 from model.nn.aahr import AAHR
 from model.nn.features import LocalFeatures
+from model.nn.relation import FragmentScores, fragment_scores
 from tests.toy import DIMENSIONS, toy_config, toy_dataset
+from training import objective
 from training.config import BatchConfig, TrainingConfig
 from training.data.batches import Batch, Collator, plan_epoch
 from training.distributed import Group, process_group
@@ -30,12 +34,19 @@ def train_toy(group: Group, config: TrainingConfig, dtype: torch.dtype) -> dict[
     collate = Collator(dataset, tables.views, tables.texts, BatchConfig(drop_cells=0, change_words=0))
     torch.manual_seed(group.rank)  # the weights of the first process count
     torch.set_default_dtype(dtype)
+    scores = partial(scores_as, dtype)
     trainer = Trainer(config, AAHR(config.model, DIMENSIONS, DIMENSIONS), STEPS, torch.device("cpu"), group)
     torch.manual_seed(1)
     plans = [plan for epoch in range(2) for plan in plan_epoch(dataset, config.batch, views=2, seed=0, epoch=epoch)]
-    losses = [trainer.train_step(as_type(collate(group.share(plan)), dtype)) for plan in plans[:STEPS]]
+    with mock.patch.object(objective, "fragment_scores", scores):
+        losses = [trainer.train_step(as_type(collate(group.share(plan)), dtype)) for plan in plans[:STEPS]]
     torch.set_default_dtype(torch.float32)
     return {"losses": losses, "state": trainer.state_dict()}
+
+
+def scores_as(dtype: torch.dtype, *arguments: Any) -> list[FragmentScores]:
+    """The scores, which are always made in fp32, as the type that the run is in."""
+    return [FragmentScores(*(part.to(dtype) for part in side)) for side in fragment_scores(*arguments)]
 
 
 def as_type(batch: Batch, dtype: torch.dtype) -> Batch:
@@ -48,13 +59,17 @@ def as_type(batch: Batch, dtype: torch.dtype) -> Batch:
     return batch._replace(images=images, texts=texts)
 
 
-def main(out: Path) -> None:
-    """Save this process's result as `out/<rank>.pt`."""
+def main(out: Path, broken_rank: int | None) -> None:
+    """Save this process's results as `out/<rank>.pt`; the process of `broken_rank` ends with an error after them."""
     torch.set_num_threads(1)
     with process_group() as (group, _):
         results = [train_toy(group, equal_config(), dtype) for dtype in (torch.float32, torch.float64)]
         torch.save(results, out / f"{group.rank}.pt")
+        if broken_rank is not None:
+            if group.rank == broken_rank:
+                raise OSError("the disk of this process is gone")
+            group.wait()  # for one that never comes
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -52,5 +52,5 @@ def test_a_process_without_a_gpu_of_its_own_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ConfigError, match="process 1 .* there are 1: start with --nproc-per-node 1"), process_group():
+    with pytest.raises(ConfigError, match=r"process 1 .* there are 1: start with --nproc-per-node 1"), process_group():
         pass

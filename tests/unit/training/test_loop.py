@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from model.errors import TrainingError
+from model.nn.aahr import AAHR
 from tests.toy import toy_batches, toy_config, toy_dataset, toy_trainer
-from training.config import ObjectiveConfig, OptimiserConfig
-from training.loop import learning_rate_factor
+from training.config import ObjectiveConfig, OptimiserConfig, TrainingConfig
+from training.data.batches import Batch
+from training.loop import Trainer, learning_rate_factor
+from training.losses import Pairs
 
 
 def test_every_part_starts_in_time_and_the_loss_falls() -> None:
@@ -41,10 +44,90 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit() -> None:
     resumed.load_state_dict(state)
     found = [resumed.train_step(batch) for batch in batches[7:12]]
     assert found == expected
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
-    for name, tensor in whole.objective.state_dict().items():
-        assert torch.equal(tensor, resumed.objective.state_dict()[name]), name
+    assert_equal_state(resumed.state_dict(), whole.state_dict())
+
+
+def test_the_state_holds_all_that_the_next_step_depends_on() -> None:
+    dataset, collate = toy_dataset()
+    trainer = toy_trainer(toy_config(), steps=15)
+    for batch in toy_batches(dataset, collate, epochs=1):
+        trainer.train_step(batch)
+    state = trainer.state_dict()
+    assert set(state) == {"network", "objective", "average", "optimiser", "step", "random", "random_cuda"}
+    assert state["step"] == 5
+    held = {name.split(".")[0] for name in state["objective"]}
+    assert held == {"prototypes", "relation", "momentum"}
+    queue = {"keys", "ids", "pointer", "written"}
+    assert {f"momentum.{side}_queue.{part}" for side in ("image", "text") for part in queue} <= set(state["objective"])
+    assert "momentum.copy.encoder.image_encoder.projection.norm.running_mean" in state["objective"]
+    assert {f"encoder.{name}" for name in state["network"]} == set(state["average"])
+
+
+def assert_equal_state(found: object, expected: object, place: str = "state") -> None:
+    """Every tensor to the bit, every number exactly, in nested dictionaries and lists."""
+    if isinstance(expected, torch.Tensor):
+        assert isinstance(found, torch.Tensor)
+        assert torch.equal(found, expected), place
+    elif isinstance(expected, dict):
+        assert isinstance(found, dict)
+        assert found.keys() == expected.keys(), place
+        for key, value in expected.items():
+            assert_equal_state(found[key], value, f"{place}.{key}")
+    elif isinstance(expected, list):
+        assert isinstance(found, list)
+        for row, (one, other) in enumerate(zip(found, expected, strict=True)):
+            assert_equal_state(one, other, f"{place}[{row}]")
+    else:
+        assert found == expected, place
+
+
+def all_parts_at_once() -> TrainingConfig:
+    """Every part from the first batch on, the momentum part from the second; gradients are not clipped."""
+    parts = {"prototypes": {"start": 0, "count": 8}, "relation": {"start": 0}, "momentum": {"queue": 8}}
+    return toy_config(
+        objective=ObjectiveConfig.model_validate(parts), optimiser=OptimiserConfig(gradient_clip=1e9, average=0.9)
+    )
+
+
+def gradients_by_hand(trainer: Trainer, batches: list[Batch]) -> dict[str, torch.Tensor]:
+    """The mean over the batches of the gradients of each, one after the other."""
+    network, objective = trainer.network.train(), trainer.objective.train()
+    assert objective.momentum is not None
+    named = {name: value for module in (network, objective) for name, value in module.named_parameters()}
+    learned = {name: value for name, value in named.items() if value.requires_grad}
+    total = {name: torch.zeros_like(value) for name, value in learned.items()}
+    for batch in batches:
+        image, text = network.encode_images(batch.images), network.encode_texts(batch.texts)
+        slow = objective.momentum.copy.encoder
+        assert isinstance(slow, AAHR)
+        with torch.no_grad():
+            keys = slow.encode_images(batch.images).embedding, slow.encode_texts(batch.texts).embedding
+        pairs = Pairs(image.embedding, text.embedding, batch.image_of_caption, batch.image_ids)
+        loss = torch.stack(list(objective(0, image, text, pairs, keys).values())).sum()
+        for name, gradient in zip(learned, torch.autograd.grad(loss, list(learned.values())), strict=True):
+            total[name] += gradient / len(batches)
+    return total
+
+
+def test_accumulated_gradients_are_the_mean_over_the_batches() -> None:
+    dataset, collate = toy_dataset()
+    batches = toy_batches(dataset, collate, epochs=1)[:3]
+    config = all_parts_at_once()
+    together, by_hand = toy_trainer(config, steps=4), toy_trainer(config, steps=4)
+    torch.manual_seed(7)
+    parts = together.train_step(*batches)
+    torch.manual_seed(7)
+    expected = gradients_by_hand(by_hand, batches)
+    assert set(parts) == {"matching", "prototypes", "relation", "momentum"}
+    assert together.step == 1
+    momentum = together.objective.momentum
+    assert momentum is not None
+    assert momentum.image_queue.ids.tolist() == batches[-1].image_ids.tolist()  # the queue took every batch
+    for module in (together.network, together.objective):
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                assert parameter.grad is not None
+                torch.testing.assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
 def test_a_loss_that_is_not_finite_names_part_and_step() -> None:
