@@ -20,6 +20,21 @@ class BackboneConfig(Settings):
     trainable: bool = False
 
 
+class ImageBackboneConfig(BackboneConfig):
+    """`trainable` trains its last blocks along; what lies before them is computed once into the cache."""
+
+    trainable_blocks: int = Field(default=4, ge=1)
+
+
+class TextBackboneConfig(BackboneConfig):
+    """`trainable` trains it along; with `frozen_words` all but its table of word embeddings.
+
+    Half of MiniLM is that table. Frozen, words that training never saw keep their place among those that it saw.
+    """
+
+    frozen_words: bool = False
+
+
 class FeatureDropout(Settings):
     """Dropout of what a backbone gives, before the projections."""
 
@@ -35,8 +50,8 @@ class ModelConfig(Settings):
     pooling by the average of V' (`hrem`).
     """
 
-    image_backbone: BackboneConfig
-    text_backbone: BackboneConfig
+    image_backbone: ImageBackboneConfig
+    text_backbone: TextBackboneConfig
     dimension: int = Field(default=1024, ge=16)
     pooling: Literal["k_max", "gglp", "mean"] = "gglp"
     global_fusion: bool = True
@@ -54,6 +69,7 @@ class ModelConfig(Settings):
     cell_grid: int | None = Field(
         default=None, ge=1, description="side of the grid to which the cells of an image are averaged; None keeps all"
     )
+    cell_positions: bool = Field(default=False, description="learn an embedding of each cell's place in the grid")
     pooling_temperature: bool = Field(default=False, description="learn a temperature of the guided pooling")
 
     @model_validator(mode="after")
@@ -67,6 +83,8 @@ class ModelConfig(Settings):
             )
         if self.cell_grid is not None and self.cell_components is None:
             raise ValueError("cell_grid averages the cells before their PCA: set cell_components as well")
+        if self.cell_positions and self.cell_grid is None:
+            raise ValueError("cell_positions are those of a grid of known size: set cell_grid as well")
         return self
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.config import BackboneConfig, FeatureDimensions, ModelConfig
+from model.config import FeatureDimensions, ImageBackboneConfig, ModelConfig, TextBackboneConfig
 from model.nn.aahr import AAHR
 from training.config import BatchConfig, DataConfig, ObjectiveConfig, OptimiserConfig, TrainingConfig
 from training.data.batches import Batch, Collator, plan_epoch
@@ -25,8 +25,8 @@ def toy_config(**changes: object) -> TrainingConfig:
         "select_on": "toy",
         "data": {"toy": DataConfig(captions=Path("toy.json"), images=Path("toy"))},
         "model": ModelConfig(
-            image_backbone=BackboneConfig(name="efficientnet-lite0"),
-            text_backbone=BackboneConfig(name="minilm"),
+            image_backbone=ImageBackboneConfig(name="efficientnet-lite0"),
+            text_backbone=TextBackboneConfig(name="minilm"),
             dimension=16,
             pooling_heads=4,
             relation_heads=4,

@@ -17,7 +17,7 @@ from model.config import FeatureDimensions, Settings
 from model.errors import ArtifactCorrupt, ArtifactMissing
 from model.manifest import FileEntry, describe_files, parse_json_file, published_directory, read_manifest, verify_files
 from model.nn.aahr import AAHR
-from model.nn.backbones import ImageBackbone, TextBackbone, load_image_backbone, load_text_backbone
+from model.nn.backbones import ImageBackbone, ImageTail, TextBackbone, load_image_backbone, load_text_backbone
 from training.config import TrainingConfig
 
 CHECKPOINT_FORMAT = "aahr-checkpoint/1"
@@ -77,6 +77,7 @@ class Backbones:
 
     image: ImageBackbone
     text: TextBackbone
+    image_tail: ImageTail | None = None  # the last blocks of the image's, where they are trained along
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -85,10 +86,10 @@ class Backbones:
 
     @property
     def dimensions(self) -> tuple[FeatureDimensions, FeatureDimensions]:
-        """Widths of the features of both."""
+        """Widths of the features that the encoders see."""
         image, text = (
             FeatureDimensions(local_dimension=each.local_dimension, global_dimension=each.global_dimension)
-            for each in (self.image, self.text)
+            for each in (self.image_tail or self.image, self.text)
         )
         return image, text
 
@@ -96,14 +97,23 @@ class Backbones:
 def load_backbones(config: TrainingConfig) -> Backbones:
     """Both backbones of a recipe; raises ConfigError with the remedy where one is missing."""
     image, text = config.model.image_backbone, config.model.text_backbone
-    return Backbones(load_image_backbone(image.name, image.path), load_text_backbone(text.name, text.path))
+    image_backbone, text_backbone = (
+        load_image_backbone(image.name, image.path),
+        load_text_backbone(text.name, text.path),
+    )
+    if text.trainable and text.frozen_words:
+        text_backbone.freeze_words()
+    if not image.trainable:
+        return Backbones(image_backbone, text_backbone)
+    stem, tail = image_backbone.split(image.trainable_blocks)
+    return Backbones(stem.eval(), text_backbone, tail)
 
 
 def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:
-    """A fresh network for these backbones; a text backbone that is trained along becomes part of it."""
+    """A fresh network for these backbones; what of them is trained along becomes part of it."""
     image, text = backbones.dimensions
     trainable = backbones.text if config.model.text_backbone.trainable else None
-    return AAHR(config.model, image, text, trainable)
+    return AAHR(config.model, image, text, trainable, backbones.image_tail)
 
 
 def save_checkpoint(
@@ -115,7 +125,7 @@ def save_checkpoint(
     progress: Progress,
     state: dict[str, Any] | None = None,
 ) -> None:
-    """Write a checkpoint in one rename. Parameters are kept in fp16, buffers in fp32.
+    """Write a checkpoint in one rename: what was trained, parameters in fp16 and buffers in fp32.
 
     With `state` (everything a run needs to go on, in full precision) it can be resumed.
     """
@@ -166,12 +176,13 @@ def load_network(checkpoint: Checkpoint, backbones: Backbones) -> AAHR:
             )
     network = build_network(checkpoint.config, backbones)
     tensors = {name: tensor.float() for name, tensor in load_file(checkpoint.directory / PARAMETERS).items()}
-    expected_names = set(network.state_dict())
-    if difference := expected_names ^ set(tensors):
+    trained = _trained(network)
+    if difference := set(trained) ^ set(tensors):
         raise ArtifactCorrupt(
             f"{checkpoint.directory / PARAMETERS} does not fit its config: {sorted(difference)[:3]} differ"
         )
-    network.load_state_dict({name: _as(tensors[name], value) for name, value in network.state_dict().items()})
+    trained_tensors = {name: tensors[name].to(value.dtype) for name, value in trained.items()}
+    network.load_state_dict({**network.state_dict(), **trained_tensors})
     return network.eval()
 
 
@@ -204,9 +215,10 @@ def _halved(network: AAHR) -> dict[str, Tensor]:
     parameters = dict(network.named_parameters())
     return {
         name: (tensor.half() if name in parameters else tensor).contiguous().clone()
-        for name, tensor in network.state_dict().items()
+        for name, tensor in _trained(network).items()
     }
 
 
-def _as(tensor: Tensor, like: Tensor) -> Tensor:
-    return tensor.to(like.dtype)
+def _trained(network: AAHR) -> dict[str, Tensor]:
+    """All of the network but what it has from a pretrained backbone unchanged."""
+    return {name: tensor for name, tensor in network.state_dict().items() if name not in network.pretrained}

@@ -74,7 +74,8 @@ class OptimiserConfig(Settings):
     learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_clip: float = Field(default=2.0, gt=0)
-    backbone_factor: float = Field(default=0.1, ge=0, description="learning rate of a fine-tuned backbone")
+    backbone_factor: float = Field(default=0.1, ge=0, description="learning rate of a fine-tuned text backbone")
+    tail_factor: float = Field(default=0.1, ge=0, description="learning rate of fine-tuned blocks of the image's")
     schedule: Literal["steps", "cosine"] = "steps"
     milestones: tuple[float, ...] = (0.375, 0.625)
     decay: float = Field(default=0.1, gt=0, le=1)
@@ -99,6 +100,7 @@ class BatchConfig(Settings):
     drop_cells: float = Field(default=0.2, ge=0, lt=1)
     change_words: float = Field(default=0.2, ge=0, lt=1)
     flips: bool = Field(default=False, description="mirrored views of the pictures, at random")
+    crops: int = Field(default=0, ge=0, description="so many views that show a random part of each picture")
 
 
 class DataConfig(Settings):
@@ -124,6 +126,11 @@ class DataConfig(Settings):
         if self.clip is not None and (self.format != "scan" or self.images is None):
             raise ValueError("`clip` sees the raw pictures of a data set of format 'scan': set `images`, their folder")
         return self
+
+    @property
+    def may_be_changed(self) -> bool:
+        """Whether its captions stay true of a mirrored picture and of a part of it: those of scenes do not."""
+        return self.format != "scenes"
 
 
 class TrainingConfig(Settings):

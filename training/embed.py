@@ -14,8 +14,8 @@ from model.preprocess import TextTokenizer, decode_image
 from model.runtime import Runtime
 from training.checkpoint import Backbones
 from training.data.batches import ImageSource, TextSource
-from training.data.features import text_feature_table
-from training.data.sources import SplitFeatures, TokenTable, picture_views, reduced_table
+from training.data.features import image_feature_table, text_feature_table
+from training.data.sources import SplitFeatures, TokenTable, reduced_table
 from training.data.table import FeatureTable
 
 ITEMS_AT_ONCE = 256
@@ -97,8 +97,7 @@ class CheckpointEmbedder:
 
     def images(self, paths: Sequence[Path]) -> Floats:
         """Picture files to [N, D]."""
-        (cells,) = picture_views(tuple(paths), self.backbones, self.cache, flips=False)
-        return self._embedded(cells)
+        return self._embedded(image_feature_table(self.backbones.image, paths, self.cache))
 
     def regions(self, regions: FeatureTable) -> Floats:
         """Regions with global features to [N, D]."""
@@ -108,14 +107,14 @@ class CheckpointEmbedder:
         """Sentences to [M, D]."""
         source: TextSource
         if self.network.text_backbone is not None:
-            source = TokenTable(self.tokenizer(texts))
+            source = TokenTable.of(self.tokenizer(texts))
         else:
             source = text_feature_table(self.backbones.text, self.tokenizer, texts, self.cache)
         return embed_texts(self.network, source, len(texts))
 
     def _embedded(self, cells: FeatureTable) -> Floats:
-        if self.network.reduction is not None:
-            cells = reduced_table(cells, self.network.reduction)
+        if self.network.cached_reduction is not None:
+            cells = reduced_table(cells, self.network.cached_reduction)
         return embed_images(self.network, cells, len(cells))
 
 

@@ -32,19 +32,24 @@ def learning_rate_factor(config: OptimiserConfig, step: int, planned_steps: int)
 
 
 def build_optimiser(config: OptimiserConfig, network: AAHR, objective: Objective) -> torch.optim.AdamW:
-    """AdamW over the network and the learnable parts of the objective; a text backbone has its own, smaller rate."""
-    backbone = [] if network.text_backbone is None else list(network.text_backbone.parameters())
-    known = {id(parameter) for parameter in backbone}
-    rest = [
-        parameter
-        for module in (network, objective)
-        for parameter in module.parameters()
-        if parameter.requires_grad and id(parameter) not in known
+    """AdamW over the network and the learnable parts of the objective; fine-tuned backbones have rates of their own."""
+    text, tail = trained_parameters(network.text_backbone), trained_parameters(network.image_tail)
+    known = {id(parameter) for parameter in (*text, *tail)}
+    both = (*trained_parameters(network), *trained_parameters(objective))
+    factors = (
+        ([parameter for parameter in both if id(parameter) not in known], 1.0),
+        (text, config.backbone_factor),
+        (tail, config.tail_factor),
+    )
+    groups = [
+        {"params": parameters, "base": config.learning_rate * factor} for parameters, factor in factors if parameters
     ]
-    groups = [{"params": rest, "base": config.learning_rate}]
-    if backbone:
-        groups.append({"params": backbone, "base": config.learning_rate * config.backbone_factor})
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def trained_parameters(module: nn.Module | None) -> list[nn.Parameter]:
+    """The parameters that get a gradient."""
+    return [] if module is None else [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 class Trainer:

@@ -67,6 +67,7 @@ class MomentumEncoder(nn.Module):
     def update(self, online: nn.Module) -> None:
         """p <- momentum p + (1 - momentum) online, for all parameters; buffers are copied."""
         for own, new in zip(self.encoder.parameters(), online.parameters(), strict=True):
-            own.lerp_(new.detach(), 1 - self.momentum)
+            if new.requires_grad:
+                own.lerp_(new.detach(), 1 - self.momentum)
         for kept, current in zip(self.encoder.buffers(), online.buffers(), strict=True):
             kept.copy_(current)

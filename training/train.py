@@ -24,6 +24,7 @@ from training.checkpoint import (
 from training.config import TrainingConfig
 from training.data.batches import Batch, BatchPlan, Collator, plan_epoch, steps_per_epoch
 from training.data.sources import SplitFeatures, check_data, fit_reduction, join_splits, load_splits, mask_token_of
+from training.data.views import views_of
 from training.distributed import Draw, Group, process_group
 from training.embed import embed_split
 from training.loop import Trainer
@@ -103,13 +104,12 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
     backbones = load_backbones(config)
     with group.first_goes_ahead():
         check_data(config, cache)
-        train_splits = load_splits(config, "train", backbones, cache, flips=config.batch.flips)
-        val_splits = load_splits(config, "val", backbones, cache, flips=False)
+        train_splits = load_splits(config, "train", backbones, cache, views_of(config.batch))
+        val_splits = load_splits(config, "val", backbones, cache)
     network = build_network(config, backbones)
     joined = join_splits(train_splits)
-    if network.reduction is not None:
-        fit_reduction(network.reduction, joined.views[0], config.seed)
-    joined = joined.reduced(network.reduction)
+    fit_reduction(network, joined.views[0], config.seed)
+    joined = joined.reduced(network.cached_reduction)
     steps = _planned_steps(config, joined)
     return Run(
         group=group,
@@ -118,7 +118,7 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
         backbones=backbones,
         trainer=Trainer(config, network, steps, device, group),
         train=joined,
-        val={name: split.reduced(network.reduction) for name, split in val_splits.items()},
+        val={name: split.reduced(network.cached_reduction) for name, split in val_splits.items()},
         collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones)),
         log=RunLog(directory, config, steps, processes=group.size, device=device),
     )

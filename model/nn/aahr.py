@@ -1,15 +1,19 @@
 """The whole network: two encoders over the features of backbones, and the towers that export runs."""
 
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from model.config import FeatureDimensions, ModelConfig
-from model.nn.backbones import ImageBackbone, TextBackbone
+from model.nn.backbones import ImageTail, TextBackbone
 from model.nn.encoder import Encoding, FragmentEncoder, encode_by_length
-from model.nn.features import LocalFeatures
+from model.nn.features import LocalFeatures, in_parts
 from model.nn.image_encoder import CellReduction, ImageEncoder
 from model.nn.text_encoder import TextEncoder
+
+IMAGES_AT_ONCE = 32
+"""Through the trained blocks of the image backbone."""
 
 
 class TokenBatch(NamedTuple):
@@ -22,8 +26,12 @@ class TokenBatch(NamedTuple):
 class AAHR(nn.Module):
     """Image and text encoder over features (DESIGN 4.1). Frozen backbones stay outside: they are not its parameters.
 
-    `text_backbone` is given where it is fine-tuned, and is then part of the network. Image features come in as the
-    backbone gives them, or already through `reduction`, where the config has one.
+    `text_backbone` and `image_tail`, the last blocks of the image backbone, are given where they are fine-tuned, and
+    are then part of the network. Without a tail, image features come in through `reduction` already, where the config
+    has one; with it, as the frozen part of the backbone gives them.
+
+    Attributes:
+        pretrained: names of parameters that stay as the text backbone brought them; no checkpoint holds them.
     """
 
     def __init__(
@@ -32,6 +40,7 @@ class AAHR(nn.Module):
         image: FeatureDimensions,
         text: FeatureDimensions,
         text_backbone: TextBackbone | None = None,
+        image_tail: ImageTail | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -40,27 +49,47 @@ class AAHR(nn.Module):
         self.image_encoder = ImageEncoder(config, image)
         self.text_encoder = TextEncoder(config, text)
         self.text_backbone = text_backbone
+        self.image_tail = image_tail
+        frozen = () if text_backbone is None else text_backbone.named_parameters(prefix="text_backbone")
+        self.pretrained = frozenset(name for name, parameter in frozen if not parameter.requires_grad)
+
+    @property
+    def cached_reduction(self) -> CellReduction | None:
+        """What cached features go through once, before training: the reduction, unless a tail stands before it."""
+        return self.reduction if self.image_tail is None else None
 
     def encode_images(self, images: LocalFeatures) -> Encoding:
-        """Reduced features [N, R, Dr], mask and global features of images to an Encoding."""
+        """Features [N, R, Dx], mask and global features of images to an Encoding."""
+        if self.image_tail is not None:
+            images = in_parts(self.image_tail, images, IMAGES_AT_ONCE)
+            images = images if self.reduction is None else self.reduction.reduce(images)
         encoding: Encoding = self.image_encoder(images)
         return encoding
 
     def encode_texts(self, texts: LocalFeatures | TokenBatch) -> Encoding:
         """Token states, or token ids where the text backbone is trained along, to an Encoding."""
         if isinstance(texts, TokenBatch):
-            if self.text_backbone is None:
-                raise TypeError("token ids were given to a network whose text backbone is frozen: give it token states")
-            features: LocalFeatures = self.text_backbone(*texts)
-        else:
-            features = texts
-        return encode_by_length(self.text_encoder, features)
+            return encode_by_length(partial(self._encode_tokens, texts), texts.attention_mask.bool())
+        return encode_by_length(partial(self._encode_states, texts), texts.mask)
+
+    def _encode_tokens(self, tokens: TokenBatch, rows: Tensor, longest: int) -> Encoding:
+        if self.text_backbone is None:
+            raise TypeError("token ids were given to a network whose text backbone is frozen: give it token states")
+        features = self.text_backbone(tokens.input_ids[rows, :longest], tokens.attention_mask[rows, :longest])
+        encoding: Encoding = self.text_encoder(features)
+        return encoding
+
+    def _encode_states(self, states: LocalFeatures, rows: Tensor, longest: int) -> Encoding:
+        features, mask, whole = states
+        group = LocalFeatures(features[rows, :longest], mask[rows, :longest], whole[rows])
+        encoding: Encoding = self.text_encoder(group)
+        return encoding
 
 
 class ImageTower(nn.Module):
     """Backbone, reduction and encoder in a row: what `image.onnx` holds."""
 
-    def __init__(self, backbone: ImageBackbone, reduction: CellReduction | None, encoder: FragmentEncoder) -> None:
+    def __init__(self, backbone: nn.Module, reduction: CellReduction | None, encoder: FragmentEncoder) -> None:
         super().__init__()
         self.backbone, self.reduction, self.encoder = backbone, reduction, encoder
 

@@ -1,5 +1,6 @@
 """What both encoders share behind the projection: relate the fragments, pool them, fuse with the global feature."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -73,17 +74,17 @@ class FragmentEncoder(nn.Module):
         return self.residual_weight * residual + (1 - self.residual_weight) * pooled
 
 
-def encode_by_length(encoder: FragmentEncoder, item: LocalFeatures, per_group: int = 64) -> Encoding:
-    """The same as `encoder(item)`, in groups of like length, so that hardly any padding is computed.
+def encode_by_length(encode: Callable[[Tensor, int], Encoding], mask: Tensor, per_group: int = 64) -> Encoding:
+    """All items of a mask [B, T] in groups of like length, so that hardly any padding is computed.
 
-    For encoders whose items do not influence each other, as on the text side; captions of a batch are half padding.
+    `encode(rows, longest)` encodes some rows, cut to the longest of them. For encoders whose items do not influence
+    each other, as on the text side; captions of a batch are half padding.
     """
-    groups = like_length(item.mask, per_group)
+    groups = like_length(mask, per_group)
     parts = []
     for rows, longest in groups:
-        group = LocalFeatures(item.features[rows, :longest], item.mask[rows, :longest], item.global_features[rows])
-        encoding: Encoding = encoder(group)
-        padding = (0, 0, 0, item.mask.shape[1] - longest)
-        parts.append(encoding._replace(local_features=F.pad(encoding.local_features, padding), mask=item.mask[rows]))
+        encoding = encode(rows, longest)
+        padding = (0, 0, 0, mask.shape[1] - longest)
+        parts.append(encoding._replace(local_features=F.pad(encoding.local_features, padding), mask=mask[rows]))
     back = torch.cat([rows for rows, _ in groups]).argsort()
     return Encoding(*(torch.cat(column)[back] for column in zip(*parts, strict=True)))

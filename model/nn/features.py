@@ -1,5 +1,6 @@
 """What a backbone gives and an encoder takes: local features with their mask, and one global feature per item."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,13 @@ def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
     """Mean over the valid places: features [B, R, D] and mask [B, R] to [B, D]."""
     weights = mask.unsqueeze(-1).to(features.dtype)  # [B, R, 1]
     return (features * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def in_parts(encode: Callable[[LocalFeatures], LocalFeatures], item: LocalFeatures, items: int) -> LocalFeatures:
+    """The same as `encode(item)` for items that do not influence each other, so few at a time that caches hold them."""
+    split = (torch.split(tensor, items) for tensor in item)
+    parts = [encode(LocalFeatures(*part)) for part in zip(*split, strict=True)]
+    return LocalFeatures(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def like_length(mask: Tensor, per_group: int) -> list[tuple[Tensor, int]]:

@@ -85,10 +85,15 @@ class JointBatchNorm(nn.BatchNorm1d):
 
 
 class ImageProjection(nn.Module):
-    """V = Linear(X) + MLP(X); the MLP has one hidden layer of D / 2, batch norm over the valid cells and ReLU."""
+    """V = Linear(X) + MLP(X); the MLP has one hidden layer of D / 2, batch norm over the valid cells and ReLU.
 
-    def __init__(self, local_dimension: int, dimension: int) -> None:
+    With `cells`, their number in a grid, a learned embedding of each one's place is added: without it the fragment
+    relation sees a set, and "left of" has no meaning.
+    """
+
+    def __init__(self, local_dimension: int, dimension: int, cells: int | None = None) -> None:
         super().__init__()
+        self.positions = None if cells is None else nn.Parameter(torch.zeros(cells, dimension))
         self.linear = nn.Linear(local_dimension, dimension)
         self.hidden = nn.Linear(local_dimension, dimension // 2)
         # The norm takes this bias out again: its gradient is rounding alone, which AdamW would blow up to whole steps.
@@ -106,7 +111,7 @@ class ImageProjection(nn.Module):
         else:
             normalised = self.norm(hidden.flatten(end_dim=1)).view_as(hidden)
         projected: Tensor = self.linear(cells) + self.output(torch.relu(normalised))
-        return projected
+        return projected if self.positions is None else projected + self.positions
 
 
 class ImageEncoder(FragmentEncoder):
@@ -114,4 +119,5 @@ class ImageEncoder(FragmentEncoder):
 
     def __init__(self, config: ModelConfig, dimensions: FeatureDimensions) -> None:
         width = config.cell_components or dimensions.local_dimension
-        super().__init__(config, ImageProjection(width, config.dimension), dimensions, config.image_dropout)
+        cells = config.cell_grid**2 if config.cell_positions and config.cell_grid else None
+        super().__init__(config, ImageProjection(width, config.dimension, cells), dimensions, config.image_dropout)

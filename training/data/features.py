@@ -21,6 +21,7 @@ from model.preprocess import ImagePreprocessing, TextTokenizer, clean_text, deco
 from training.data.extraction import make_extractor
 from training.data.shards import Features, ShardStore, concatenate
 from training.data.table import FeatureTable
+from training.data.views import PLAIN, View, seen
 
 # Small batches: what a layer gives stays in the processor's cache.
 IMAGES_PER_BATCH, IMAGES_PER_SHARD = 8, 1024
@@ -31,9 +32,9 @@ T = TypeVar("T")
 
 
 def image_feature_table(
-    backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, *, flip: bool = False, progress: bool = True
+    backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, *, view: View = PLAIN, progress: bool = True
 ) -> FeatureTable:
-    """Local and global features of pictures, of their mirror images with `flip`; only what is missing is computed.
+    """Local and global features of pictures in one view; only what is missing is computed.
 
     Raises DataError naming a picture that cannot be read.
     """
@@ -41,14 +42,14 @@ def image_feature_table(
     if preprocessing is None:
         raise ConfigError(f"backbone '{backbone.name}' takes precomputed regions, not pictures; use SCAN-format data")
     keys = [_hash_of_picture(path) for path in paths]
-    how = {"preprocessing": preprocessing.model_dump(mode="json"), "flip": flip}
+    how = {"preprocessing": preprocessing.model_dump(mode="json"), **view._asdict()}
     store = ShardStore(cache_dir / _key(backbone, how))
     sources = dict(zip(keys, paths, strict=True))
     if missing := store.missing(keys):
         extract = make_extractor(backbone, len(missing), cache_dir / "graphs")
 
         def features_of(batch: Sequence[str]) -> Features:
-            return extract({"pixels": _pixels([sources[key] for key in batch], preprocessing, flip=flip)})
+            return extract({"pixels": _pixels({key: sources[key] for key in batch}, preprocessing, view)})
 
         _fill(store, missing, features_of, (IMAGES_PER_SHARD, IMAGES_PER_BATCH), _bar("image features", progress))
     return store.table(keys)
@@ -112,13 +113,13 @@ def _hash_of_picture(path: Path) -> str:
         raise DataError(f"picture {path} cannot be read: {error.strerror}") from error
 
 
-def _pixels(paths: Sequence[Path], preprocessing: ImagePreprocessing, *, flip: bool) -> NDArray[np.float32]:
+def _pixels(paths: Mapping[str, Path], preprocessing: ImagePreprocessing, view: View) -> NDArray[np.float32]:
+    """Pictures by the hash of their files, in one view, as the network takes them."""
     try:
-        images = [decode_image(path, at_least=preprocessing.size) for path in paths]
+        images = [seen(decode_image(path, at_least=preprocessing.size), view, key) for key, path in paths.items()]
     except InvalidInput as error:
         raise DataError(f"{error}; replace it or take it out of the data set") from error
-    pixels = prepare_images(images, preprocessing)
-    return np.ascontiguousarray(pixels[..., ::-1]) if flip else pixels
+    return prepare_images(images, preprocessing)
 
 
 def _tokenised(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:

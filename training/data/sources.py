@@ -1,6 +1,6 @@
 """From a recipe to what the loop reads: data sets, cached features of frozen backbones, tokens for trained ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from torch.nn.utils.rnn import pad_sequence
 
-from model.errors import ConfigError
-from model.nn.aahr import TokenBatch
+from model.nn.aahr import AAHR, IMAGES_AT_ONCE, TokenBatch
+from model.nn.backbones import ImageTail
+from model.nn.features import in_parts
 from model.nn.image_encoder import CellReduction
 from model.preprocess import TextTokenizer, Tokens
 from model.scan import REGIONS, ScanFiles, open_scan
@@ -24,24 +26,30 @@ from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
 from training.data.scenes import write_scenes
 from training.data.table import FeatureTable, concatenate_tables
+from training.data.views import PLAIN, View
 
 PICTURES_AT_ONCE = 256
+PICTURES_OF_PCA = 1000
 SPLITS_OF_TRAINING: tuple[Split, ...] = ("train", "val")
 
 
 class TokenTable:
     """Token ids of captions, for a text backbone that is trained along."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._ids = torch.from_numpy(tokens.input_ids)
-        self._mask = torch.from_numpy(tokens.attention_mask)
+    def __init__(self, texts: Sequence[NDArray[np.int64]]) -> None:
+        self.texts = texts  # the ids of each, without padding
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "TokenTable":
+        """From what a tokenizer gives for all texts."""
+        lengths = tokens.attention_mask.sum(axis=1)
+        return cls([ids[:length] for ids, length in zip(tokens.input_ids, lengths, strict=True)])
 
     def batch(self, rows: NDArray[np.int64]) -> TokenBatch:
-        """Ids and mask [M, T] of the rows, cut to the longest of them."""
-        chosen = torch.from_numpy(rows)
-        mask = self._mask[chosen]
-        longest = int(mask.sum(dim=1).max())
-        return TokenBatch(self._ids[chosen, :longest], mask[:, :longest])
+        """Ids and mask [M, T] of the rows, padded to the longest of them."""
+        texts = [torch.from_numpy(self.texts[row]) for row in rows]
+        mask = pad_sequence([torch.ones_like(ids) for ids in texts], batch_first=True)
+        return TokenBatch(pad_sequence(texts, batch_first=True), mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +68,10 @@ class SplitFeatures:
 
 
 def load_splits(
-    config: TrainingConfig, split: Split, backbones: Backbones, cache: Path, *, flips: bool
+    config: TrainingConfig, split: Split, backbones: Backbones, cache: Path, views: Sequence[View] = (PLAIN,)
 ) -> dict[str, SplitFeatures]:
     """One split of every data set of the recipe; features are computed where the cache lacks them."""
-    return {name: _load_split(data, split, config, backbones, cache, flips=flips) for name, data in config.data.items()}
+    return {name: _load_split(data, split, config, backbones, cache, views) for name, data in config.data.items()}
 
 
 def check_data(config: TrainingConfig, cache: Path) -> None:
@@ -80,22 +88,19 @@ def check_data(config: TrainingConfig, cache: Path) -> None:
 
 
 def _load_split(
-    data: DataConfig, split: Split, config: TrainingConfig, backbones: Backbones, cache: Path, *, flips: bool
+    data: DataConfig, split: Split, config: TrainingConfig, backbones: Backbones, cache: Path, views: Sequence[View]
 ) -> SplitFeatures:
     dataset = _read(data, split, cache)
     if backbones.image.preprocessing is None:
-        views: tuple[FeatureTable, ...] = (region_table(_scan(data, split), data.images, data.clip, cache),)
+        tables: tuple[FeatureTable, ...] = (region_table(_scan(data, split), data.images, data.clip, cache),)
     else:
-        views = picture_views(dataset.image_paths, backbones, cache, flips=flips)
-    return SplitFeatures(dataset, views, _texts(dataset.captions, config, backbones, cache))
-
-
-def picture_views(
-    paths: tuple[Path, ...], backbones: Backbones, cache: Path, *, flips: bool
-) -> tuple[FeatureTable, ...]:
-    """Features of pictures, and of their mirror images where asked for."""
-    plain = image_feature_table(backbones.image, paths, cache)
-    return (plain, image_feature_table(backbones.image, paths, cache, flip=True)) if flips else (plain,)
+        tables = tuple(
+            image_feature_table(
+                backbones.image, dataset.image_paths, cache, view=view if data.may_be_changed else PLAIN
+            )
+            for view in views
+        )
+    return SplitFeatures(dataset, tables, _texts(dataset.captions, config, backbones, cache))
 
 
 def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
@@ -103,13 +108,19 @@ def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
     if data.format == "scan":
         return scan_dataset(_scan(data, split), data.images)
     if data.format == "scenes":
-        directory = cache / "scenes" / f"{data.count}-{data.seed}"
-        if not (directory / "scenes.json").exists():
-            write_scenes(directory, count=data.count, seed=data.seed)
+        directory = drawn_scenes(data, cache)
         return load_karpathy(directory / "scenes.json", directory / "images", split)
     assert data.captions is not None
     assert data.images is not None
     return load_karpathy(data.captions, data.images, split)
+
+
+def drawn_scenes(data: DataConfig, cache: Path) -> Path:
+    """The folder of a data set of drawn scenes, which are drawn once."""
+    directory = cache / "scenes" / f"{data.count}-{data.seed}"
+    if not (directory / "scenes.json").exists():
+        write_scenes(directory, count=data.count, seed=data.seed)
+    return directory
 
 
 def _scan(data: DataConfig, split: Split) -> ScanFiles:
@@ -120,7 +131,7 @@ def _scan(data: DataConfig, split: Split) -> ScanFiles:
 def _texts(captions: tuple[str, ...], config: TrainingConfig, backbones: Backbones, cache: Path) -> TextSource:
     tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
     if config.model.text_backbone.trainable:
-        return TokenTable(tokenizer(captions))
+        return TokenTable.of(tokenizer(captions))
     return text_feature_table(backbones.text, tokenizer, captions, cache)
 
 
@@ -140,11 +151,24 @@ def mask_token_of(backbones: Backbones) -> int | None:
     return token
 
 
-def fit_reduction(reduction: CellReduction, cells: FeatureTable, seed: int) -> None:
-    """Fit the PCA on pictures of the training split and keep it in the network."""
+def fit_reduction(network: AAHR, cells: FeatureTable, seed: int) -> None:
+    """Fit the PCA of a network that has one on pictures of the training split, and keep it in the network."""
+    reduction = network.reduction
+    if reduction is None:
+        return
+    if network.image_tail is not None:
+        cells = _behind_tail(network.image_tail, cells, seed)
     mean, basis = fit_cell_pca(cells, reduction.basis.shape[1], seed=seed)
     reduction.mean.copy_(torch.from_numpy(mean))
     reduction.basis.copy_(torch.from_numpy(basis))
+
+
+def _behind_tail(tail: ImageTail, cells: FeatureTable, seed: int) -> FeatureTable:
+    """What the blocks that will be trained give for some of the pictures before they are."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:PICTURES_OF_PCA])
+    with torch.inference_mode():
+        found = in_parts(tail, cells.batch(rows), IMAGES_AT_ONCE)
+    return FeatureTable.of_regions(found.features.half().numpy(), np.arange(len(rows)), found.global_features.numpy())
 
 
 def join_splits(splits: Mapping[str, SplitFeatures]) -> SplitFeatures:
@@ -158,7 +182,8 @@ def join_splits(splits: Mapping[str, SplitFeatures]) -> SplitFeatures:
 
 
 def _join_texts(sources: list[TextSource]) -> TextSource:
+    """Sources of one kind: a recipe trains its text backbone for all of its data sets or for none."""
     tables = [source for source in sources if isinstance(source, FeatureTable)]
-    if len(tables) == len(sources):
+    if tables:
         return concatenate_tables(tables)
-    raise ConfigError("several data sets with a trainable text backbone: train on one of them, or freeze it")
+    return TokenTable([text for source in sources if isinstance(source, TokenTable) for text in source.texts])

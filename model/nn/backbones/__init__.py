@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from model.errors import ConfigError
-from model.nn.backbones.base import Backbone, ImageBackbone, TextBackbone
+from model.nn.backbones.base import Backbone, ImageBackbone, ImageTail, TextBackbone
 from model.nn.backbones.clip import EMBEDDING, load_clip, load_clip_embedding, load_clip_text
 from model.nn.backbones.efficientnet import load_efficientnet_lite0
 from model.nn.backbones.regions import load_regions
 from model.nn.backbones.transformer import load_bert, load_minilm
 
-__all__ = ["ImageBackbone", "TextBackbone", "load_image_backbone", "load_text_backbone"]
+__all__ = ["ImageBackbone", "ImageTail", "TextBackbone", "load_image_backbone", "load_text_backbone"]
 
 B = TypeVar("B", bound=Backbone)
 

@@ -46,12 +46,32 @@ class ImageBackbone(Backbone):
 
     preprocessing: ImagePreprocessing | None
 
+    def split(self, blocks: int) -> tuple["ImageBackbone", "ImageTail"]:  # noqa: ARG002
+        """The part that stays frozen and the last `blocks`, which are trained; raises ConfigError where it has none."""
+        raise ConfigError(f"backbone '{self.name}' cannot be trained along: set model.image_backbone.trainable = false")
+
+
+class ImageTail(nn.Module, ABC):
+    """The last blocks of an image backbone: from what the rest gives to the features of the whole."""
+
+    local_dimension: int
+    global_dimension: int
+
+    @abstractmethod
+    def forward(self, item: LocalFeatures) -> LocalFeatures:
+        """Features of the frozen part to those of the whole backbone."""
+
 
 class TextBackbone(Backbone):
     """Takes input_ids [M, T] and attention_mask [M, T] as `tokenizer_file` (a tokenizer.json) makes them."""
 
     tokenizer_file: Path
     preprocessing: TextPreprocessing
+    network: Any  # of `transformers`
+
+    def freeze_words(self) -> None:
+        """Take the table of word embeddings out of training."""
+        self.network.get_input_embeddings().requires_grad_(False)
 
 
 def import_packaged(module: str, backbone: str) -> ModuleType:

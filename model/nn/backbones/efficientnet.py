@@ -1,18 +1,20 @@
 """EfficientNet-Lite0 from PyPI: a grid of 7 x 7 cells, small enough for a CPU."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.errors import ConfigError
-from model.nn.backbones.base import ImageBackbone, all_valid, fingerprint_of, import_packaged
+from model.nn.backbones.base import ImageBackbone, ImageTail, all_valid, fingerprint_of, import_packaged
 from model.nn.features import LocalFeatures
 from model.preprocess import ImagePreprocessing
 
 NAME = "efficientnet-lite0"
 CHANNELS = 1280
+BLOCKS = 16
 
 
 class EfficientNetLite0(ImageBackbone):
@@ -28,8 +30,66 @@ class EfficientNetLite0(ImageBackbone):
     def forward(self, pixels: Tensor) -> LocalFeatures:
         """Pixels [B, 3, 224, 224] to 49 cells of 1,280."""
         grid: Tensor = self.network.extract_features(pixels)  # [B, 1280, 7, 7]
-        cells = grid.flatten(2).transpose(1, 2)  # [B, 49, 1280]
-        return LocalFeatures(cells, all_valid(cells), cells.mean(1))
+        return _cells_of(grid)
+
+    def split(self, blocks: int) -> tuple[ImageBackbone, ImageTail]:
+        """The network before its last `blocks` blocks, and those with the layer behind them.
+
+        Raises ConfigError for more blocks than there are.
+        """
+        if blocks > BLOCKS:
+            raise ConfigError(
+                f"'{NAME}' has {BLOCKS} blocks; model.image_backbone.trainable_blocks = {blocks} are more"
+            )
+        return EfficientNetStem(self, BLOCKS - blocks), EfficientNetTail(self, BLOCKS - blocks)
+
+
+class EfficientNetStem(ImageBackbone):
+    """The first blocks, frozen: what they give is worth keeping, and smaller than what the whole network gives."""
+
+    def __init__(self, whole: EfficientNetLite0, blocks: int) -> None:
+        network = whole.network
+        width = network._blocks[blocks]._block_args.input_filters
+        super().__init__(f"{NAME}-blocks-{blocks}", whole.fingerprint, local_dimension=width, global_dimension=width)
+        self.preprocessing = whole.preprocessing
+        self.layers = nn.Sequential(network._conv_stem, network._bn0, network._swish, *network._blocks[:blocks])
+
+    def forward(self, pixels: Tensor) -> LocalFeatures:
+        """Pixels [B, 3, 224, 224] to the cells of the grid in front of the next block."""
+        grid: Tensor = self.layers(pixels)
+        return _cells_of(grid)
+
+
+class EfficientNetTail(ImageTail):
+    """The last blocks, trained. The statistics of their batch norms stay: a batch is too few pictures for better."""
+
+    def __init__(self, whole: EfficientNetLite0, blocks: int) -> None:
+        super().__init__()
+        self.local_dimension = self.global_dimension = CHANNELS
+        network = whole.network
+        self.layers = nn.Sequential(*network._blocks[blocks:], network._conv_head, network._bn1, network._swish)
+
+    def train(self, mode: bool = True) -> "EfficientNetTail":
+        """Into training mode, but for the batch norms."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def forward(self, item: LocalFeatures) -> LocalFeatures:
+        """Cells [B, R, C] of a square grid, as the stem gives them, to 49 cells of 1,280."""
+        side = math.isqrt(item.features.shape[1])
+        # Depth-wise convolutions in bf16 are slower than in fp32 on a CPU.
+        with torch.autocast("cpu", enabled=False):
+            grid: Tensor = self.layers(torch.unflatten(item.features.transpose(1, 2), 2, (side, side)))
+        return _cells_of(grid)
+
+
+def _cells_of(grid: Tensor) -> LocalFeatures:
+    """A feature map [B, C, H, W] as cells [B, H W, C], with their mean as the global feature."""
+    cells = grid.flatten(2).transpose(1, 2)
+    return LocalFeatures(cells, all_valid(cells), cells.mean(1))
 
 
 def load_efficientnet_lite0(path: Path | None) -> EfficientNetLite0:

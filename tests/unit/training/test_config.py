@@ -81,7 +81,8 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
 
 
 def test_a_recipe_extends_another_key_by_key(tmp_path: Path) -> None:
-    (tmp_path / "mini.toml").write_text(MINI.read_text())
+    for name in ("mini.toml", "mini-frozen.toml"):
+        (tmp_path / name).write_text((MINI.parent / name).read_text())
     (tmp_path / "mine.toml").write_text('extends = "mini.toml"\nname = "mine"\n[optimiser]\nlearning_rate = 0.5\n')
     mine, mini = load_config(tmp_path / "mine.toml"), load_config(MINI)
     assert (mine.name, mine.optimiser.learning_rate) == ("mine", 0.5)

@@ -16,6 +16,7 @@ from tests.unit.training.data.backbones import ColourGrid, WordVectors
 from training.data import extraction, features
 from training.data.features import image_feature_table, text_feature_table
 from training.data.table import FeatureTable
+from training.data.views import PLAIN, View
 
 TEXTS = ("the red dog runs on the grass", "a dog", "a cat sleeps", "a dog", "the cat runs on the green grass")
 
@@ -40,8 +41,8 @@ def words(tmp_path: Path) -> WordVectors:
     return WordVectors(tmp_path)
 
 
-def tables(backbone: ColourGrid, paths: list[Path], cache: Path, *, flip: bool = False) -> FeatureTable:
-    return image_feature_table(backbone, paths, cache, flip=flip, progress=False)
+def tables(backbone: ColourGrid, paths: list[Path], cache: Path, *, view: View = PLAIN) -> FeatureTable:
+    return image_feature_table(backbone, paths, cache, view=view, progress=False)
 
 
 def text_table(backbone: WordVectors, texts: tuple[str, ...], cache: Path) -> FeatureTable:
@@ -50,12 +51,12 @@ def text_table(backbone: WordVectors, texts: tuple[str, ...], cache: Path) -> Fe
 
 
 def assert_equal_to_backbone(
-    table: FeatureTable, backbone: ColourGrid, paths: list[Path], *, flip: bool = False
+    table: FeatureTable, backbone: ColourGrid, paths: list[Path], *, view: View = PLAIN
 ) -> None:
     assert backbone.preprocessing is not None
     pixels = prepare_images([decode_image(path) for path in paths], backbone.preprocessing)
     with torch.inference_mode():
-        expected = backbone(torch.from_numpy(pixels[..., ::-1].copy() if flip else pixels))
+        expected = backbone(torch.from_numpy(pixels[..., ::-1].copy() if view.mirrored else pixels))
     found = table.batch(np.arange(len(paths)))
     assert (found.features.dtype, found.global_features.dtype) == (torch.float32, torch.float32)
     torch.testing.assert_close(found.features, expected.features, atol=1e-3, rtol=1e-3)
@@ -70,7 +71,9 @@ def test_a_table_equals_the_backbone(pictures: list[Path], cache: Path) -> None:
 def test_mirror_images_are_other_features(pictures: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
     assert_equal_to_backbone(tables(backbone, pictures, cache), backbone, pictures)
-    assert_equal_to_backbone(tables(backbone, pictures, cache, flip=True), backbone, pictures, flip=True)
+    assert_equal_to_backbone(
+        tables(backbone, pictures, cache, view=View(mirrored=True)), backbone, pictures, view=View(mirrored=True)
+    )
 
 
 def test_a_second_call_computes_nothing(pictures: list[Path], cache: Path) -> None:
@@ -218,7 +221,7 @@ def test_many_items_go_through_onnx_runtime_once_exported(
     torch.testing.assert_close(text_table(words, TEXTS, cache).batch(np.arange(5)), expected, atol=1e-3, rtol=1e-3)
     graphs = {path: path.stat().st_mtime_ns for path in (cache / "graphs").iterdir()}
     assert len(graphs) == 2
-    tables(backbone, pictures, cache, flip=True)
+    tables(backbone, pictures, cache, view=View(mirrored=True))
     assert {path: path.stat().st_mtime_ns for path in (cache / "graphs").iterdir()} == graphs
 
 
