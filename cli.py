@@ -5,7 +5,7 @@ Errors that this project raises on purpose are printed as one line, and the exit
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -80,6 +80,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Captions in Karpathy's format, or a directory in SCAN's.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a model that takes them.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    protocol: Annotated[str, typer.Option(help="standard, scenes, coco-1k, coco-5k or eccv-caption.")] = "standard",
     judgments: Annotated[Path | None, typer.Option(help="CSV of expert judgments (Flickr8k).")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics here as well.")] = None,
     cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
@@ -88,7 +89,9 @@ def evaluate(
     from training.evaluate import evaluate as evaluate_directory
     from training.evaluate import show_metrics
 
-    metrics = evaluate_directory(directory, data=data, images=images, split=split, judgments=judgments, cache=cache)
+    metrics = evaluate_directory(
+        directory, data=data, images=images, split=split, judgments=judgments, cache=cache, protocol=protocol
+    )
     show_metrics(metrics, json_file)
 
 
@@ -96,12 +99,24 @@ def evaluate(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train`, such as checkpoints/mini.")],
     out: Annotated[Path, typer.Option(help="Directory of the model; replaced in one rename.")],
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 is for a GPU, int8 for a CPU.")
+    ] = "fp32",
     check: Annotated[Path | None, typer.Option(help="Pictures (and *.txt captions) to compare with torch on.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="fp16, int8: where the val split lies on which the loss is measured.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures of --data.")] = None,
+    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
 ) -> None:
-    """Write the ONNX graphs, tokenizer, preprocessing and manifest that indexing and serving run on."""
+    """Write the ONNX graphs, tokenizer, preprocessing and manifest that indexing and serving run on.
+
+    An fp16 or int8 model is refused where it loses more than 1 rSum on val. Each is a model of its own: an index
+    belongs to the one that embedded it.
+    """
     from training.export import export as export_checkpoint
 
-    export_checkpoint(checkpoint, out, check=check)
+    export_checkpoint(checkpoint, out, precision=precision, check=check, data=data, images=images, cache=cache)
 
 
 @index_app.command("rebuild")

@@ -33,6 +33,7 @@ OPTIONAL_FILES = (f"{IMAGE_GRAPH}.data", f"{TEXT_GRAPH}.data")
 _EXPECTED = "a model directory, as `aahr export` writes it"
 
 ImageInput = Literal["pixels", "regions"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class CheckpointReference(BaseModel):
@@ -54,6 +55,7 @@ class ModelManifest(BaseModel):
 
     format: Literal["aahr-model/1"]
     name: str
+    precision: Precision = "fp32"  # manifests older than the variants do not say it
     model_id: str
     created_at: AwareDatetime
     dimension: int = Field(gt=0)
@@ -114,6 +116,7 @@ def seal_model_artifact(
     directory: Path,
     *,
     name: str,
+    precision: Precision = "fp32",
     dimension: int,
     image_input: ImageInput,
     image_backbone: str,
@@ -134,6 +137,7 @@ def seal_model_artifact(
     manifest = ModelManifest(
         format=MODEL_FORMAT,
         name=name,
+        precision=precision,
         model_id=model_id_of(files),
         created_at=datetime.now(UTC),
         dimension=dimension,

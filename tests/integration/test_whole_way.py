@@ -18,11 +18,10 @@ from index.rebuild import rebuild
 from index.store import load_index
 from model.artifact import load_model_artifact
 from model.errors import ArtifactCorrupt, ArtifactMissing, ConfigError, DataError, TrainingError
-from training import export as export_module
 from training.checkpoint import open_checkpoint
 from training.config import TrainingConfig, load_config
 from training.evaluate import evaluate
-from training.export import export
+from training.export import command, export, parity
 from training.loop import Trainer
 from training.train import BEST, LAST, Interrupted, train
 
@@ -172,13 +171,12 @@ def test_the_artifact_names_its_checkpoint(run: Path, artifact: Path) -> None:
 def test_a_graph_that_differs_from_torch_is_not_published(
     run: Path, artifact: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy_graph(_tower: object, *arguments: object) -> None:
-        file = Path(str(arguments[-1]))
-        shutil.copyfile(artifact / file.name, file)
+    def copy_graphs(_towers: object, directory: Path) -> None:
+        for graph in ("image.onnx", "text.onnx"):
+            shutil.copyfile(artifact / graph, directory / graph)
 
-    monkeypatch.setattr(export_module, "_write_image_graph", copy_graph)
-    monkeypatch.setattr(export_module, "_write_text_graph", copy_graph)
-    monkeypatch.setattr(export_module, "_cosines", lambda *_: np.array([0.5], np.float32))
+    monkeypatch.setattr(command, "write_graphs", copy_graphs)
+    monkeypatch.setattr(parity, "_cosines", lambda *_: np.array([0.5], np.float32))
     with pytest.raises(TrainingError, match=r"0\.5.*nothing was written"):
         export(run / BEST, workplace / "refused")
     assert not (workplace / "refused").exists()

@@ -20,7 +20,7 @@ OPTIONS = {
     "data clip": {"directory", "--images", "--clip", "--cache"},
     "train": {"config", "--out", "--set", "--resume", "--cache"},
     "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache"},
-    "export": {"checkpoint", "--out", "--check"},
+    "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
     "index rebuild": {"--model", "--images", "--out", "--captions", "--strict", "--regions", "--split"},
     "index search": {"directory", "text", "--image", "--model", "--target", "--limit"},
     "serve": {"--index", "--model", "--host", "--port"},

@@ -140,3 +140,14 @@ def test_weights_beside_a_graph_are_bound_too(directory: Path) -> None:
     (directory / "image.onnx.data").write_bytes(b"changed")
     with pytest.raises(ArtifactCorrupt, match=r"image\.onnx\.data"):
         load_model_artifact(directory)
+
+
+def test_a_manifest_from_before_the_variants_is_an_fp32_model(directory: Path) -> None:
+    change_manifest(directory, lambda manifest: manifest.pop("precision"))
+    assert load_model_artifact(directory).manifest.precision == "fp32"
+
+
+def test_a_precision_that_nobody_knows_is_refused(directory: Path) -> None:
+    change_manifest(directory, lambda manifest: manifest.update(precision="int3"))
+    with pytest.raises(ArtifactCorrupt, match="int3"):
+        load_model_artifact(directory)

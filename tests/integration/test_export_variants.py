@@ -1,0 +1,159 @@
+"""Variants of a small model over regions, with a trained text backbone, from the checkpoint to the index."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.artifact import Precision, load_model_artifact
+from model.errors import ArtifactMismatch, DataError, TrainingError
+from model.preprocess import TextTokenizer
+from model.runtime import Runtime
+from service.engine import Engine
+from tests.galleries import build_gallery
+from tests.presets import TRAIN_IDS, VAL_IDS, recipe
+from tests.scan_files import write_scan
+from tests.tiny_transformers import write_bert
+from tests.variants import write_colour_variant
+from training.checkpoint import Progress, build_network, load_backbones, save_checkpoint
+from training.export import SMALLEST_COSINE, command, export, retention
+from training.export.towers import Towers, write_graphs
+
+VARIANTS: tuple[Precision, ...] = ("fp16", "int8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("variants")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(place: Path) -> Path:
+    """A network whose words have moved away from the pretrained ones."""
+    for prefix, ids in (("train", TRAIN_IDS), ("dev", VAL_IDS)):
+        write_scan(place / "data", prefix, ids)
+    bert = write_bert(place / "bert")
+    config = recipe("paper-f30k", bert, f"data.captioned.directory={place / 'data'}")
+    backbones = load_backbones(config)
+    torch.manual_seed(0)
+    network = build_network(config, backbones)
+    assert network.text_backbone is not None
+    with torch.no_grad():
+        for parameter in network.text_backbone.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    save_checkpoint(
+        place / "checkpoint",
+        config=config,
+        backbones=backbones,
+        network=network,
+        progress=Progress(1, 1, {"captioned/rsum": 1.0, "other/rsum": 2.0}),
+    )
+    return place / "checkpoint"
+
+
+@pytest.fixture(scope="module")
+def exact(place: Path, checkpoint: Path) -> Path:
+    export(checkpoint, place / "fp32")
+    return place / "fp32"
+
+
+@pytest.fixture
+def copied_graphs(exact: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Towers, Path], None]:
+    """The fp32 graphs are the same for every export of the checkpoint: traced once."""
+
+    def copy(_towers: Towers, directory: Path) -> None:
+        for graph in ("image.onnx", "text.onnx"):
+            shutil.copyfile(exact / graph, directory / graph)
+
+    monkeypatch.setattr(command, "write_graphs", copy)
+    return copy
+
+
+def test_the_trained_words_are_exported_and_need_nothing_else(exact: Path, place: Path, checkpoint: Path) -> None:
+    config = command.open_checkpoint(checkpoint).config
+    pretrained = load_backbones(config).text
+    trained = command.load_towers(command.open_checkpoint(checkpoint)).text
+    artifact = load_model_artifact(exact)
+    tokens = TextTokenizer(artifact.tokenizer_file, 20)(["the red dog runs", "the cat"])
+    ids, mask = torch.from_numpy(tokens.input_ids), torch.from_numpy(tokens.attention_mask)
+    (place / "bert").rename(place / "away")
+    try:
+        with Runtime.load(exact, workers=1) as runtime:
+            found = runtime.encode_tokens(tokens)
+    finally:
+        (place / "away").rename(place / "bert")
+    with torch.inference_mode():
+        expected = trained(ids, mask)[0].numpy()
+        other = type(trained)(pretrained, trained.encoder)(ids, mask)[0].numpy()
+    assert (found * expected).sum(axis=1).min() > SMALLEST_COSINE
+    assert (found * other).sum(axis=1).min() < SMALLEST_COSINE
+
+
+def test_an_export_traced_again_has_the_same_bytes(exact: Path, place: Path, checkpoint: Path) -> None:
+    (place / "again").mkdir()
+    write_graphs(command.load_towers(command.open_checkpoint(checkpoint)), place / "again")
+    for graph in ("image.onnx", "text.onnx"):
+        assert (place / "again" / graph).read_bytes() == (exact / graph).read_bytes()
+
+
+@pytest.mark.parametrize("precision", VARIANTS)
+@pytest.mark.usefixtures("copied_graphs")
+def test_a_variant_is_a_model_of_its_own(
+    precision: Precision, place: Path, checkpoint: Path, exact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MOST_LOST_RSUM", 600.0)  # of 6 pictures a tie is worth 17 points
+    for name in ("first", "second"):
+        export(checkpoint, place / f"{name}-{precision}", precision=precision)
+    first, second = (load_model_artifact(place / f"{name}-{precision}").manifest for name in ("first", "second"))
+    plain = load_model_artifact(exact).manifest
+    assert (plain.precision, first.precision) == ("fp32", precision)
+    assert plain.evaluation == {"captioned/rsum": 1.0, "other/rsum": 2.0}
+    assert first.evaluation.keys() >= {"captioned/rsum", "captioned/image_to_text_r@1"}
+    assert "other/rsum" not in first.evaluation
+    assert first.checkpoint == plain.checkpoint
+    assert first.model_id == second.model_id != plain.model_id
+    assert first.files["image.onnx"].bytes < 0.75 * plain.files["image.onnx"].bytes
+
+
+@pytest.mark.usefixtures("copied_graphs")
+def test_a_variant_that_loses_too_much_is_not_published(
+    place: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MOST_LOST_RSUM", -600.0)
+    with pytest.raises(TrainingError, match=r"the int8 graphs have rSum \d+\.\d\d on val, the fp32 graphs \d+\.\d\d"):
+        export(checkpoint, place / "refused", precision="int8")
+    assert not (place / "refused").exists()
+    assert not [path for path in place.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.usefixtures("copied_graphs")
+def test_a_variant_without_val_is_not_published(place: Path, checkpoint: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere.*--data and --images"):
+        export(checkpoint, place / "refused", precision="fp16", data=place / "nowhere.json", images=place)
+    assert not (place / "refused").exists()
+
+
+@pytest.mark.parametrize("precision", VARIANTS)
+def test_index_and_service_are_bound_to_the_variant(precision: Precision, tmp_path: Path) -> None:
+    gallery = build_gallery(tmp_path)
+    variant = write_colour_variant(tmp_path / "variant", precision).directory
+    with pytest.raises(ArtifactMismatch):
+        Engine.load(gallery.index, variant)
+    gallery.publish(model=variant)
+    engine = Engine.load(gallery.index, workers=1)
+    with Runtime.load(variant, workers=1) as runtime:
+        query = runtime.encode_texts(["a red square"])[0]
+    (image,) = (item for item in engine.index.items.values() if item.modality == "image" and item.uri == "red.jpg")
+    scores = {
+        item.uri: float(engine.index.embedding_of(item.id) @ query)
+        for item in engine.index.items.values()
+        if item.modality == "image"
+    }
+    assert max(scores, key=scores.__getitem__) == image.uri
+    assert np.isfinite(list(scores.values())).all()
+    engine.close()
+    with pytest.raises(ArtifactMismatch):
+        Engine.load(gallery.index, gallery.model)

@@ -1,0 +1,98 @@
+"""The exported fp32 graphs against torch, on the same pictures and captions."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.artifact import load_model_artifact
+from model.errors import DataError, TrainingError
+from model.preprocess import FORMATS, TextTokenizer, Tokens, decode_image, prepare_images
+from model.runtime import Runtime
+from training.data.scenes import write_scenes
+from training.export.towers import REGIONS_IN_EXAMPLE, Towers
+
+SMALLEST_COSINE = 0.9999
+CHECKED_ITEMS = 16
+
+Floats = NDArray[np.float32]
+
+
+def check_parity(directory: Path, towers: Towers, check: Path | None) -> float:
+    """The smallest cosine between an exported model and torch.
+
+    Pictures of the folder `check` and captions beside them (`*.txt`) are compared, else a few drawn scenes. Raises
+    TrainingError where a cosine is below 0.9999.
+    """
+    smallest = float(min(cosines.min() for cosines in _cosines_of_both(directory, towers, check)))
+    if smallest < SMALLEST_COSINE:
+        raise TrainingError(
+            f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {SMALLEST_COSINE} is "
+            "asked for; nothing was written"
+        )
+    return smallest
+
+
+def draw_examples(count: int) -> tuple[list[Image.Image], list[str]]:
+    """Drawn pictures, and as many of their captions."""
+    with TemporaryDirectory() as folder:
+        write_scenes(Path(folder), count=count, seed=0)
+        scenes = json.loads((Path(folder) / "scenes.json").read_bytes())["images"]
+        pictures = [decode_image(Path(folder) / "images" / scene["filename"]) for scene in scenes]
+    return pictures, [sentence["raw"] for scene in scenes for sentence in scene["sentences"]][:count]
+
+
+def _cosines_of_both(directory: Path, towers: Towers, check: Path | None) -> tuple[Floats, Floats]:
+    pictures, captions = draw_examples(CHECKED_ITEMS) if check is None else _examples(check)
+    backbones = towers.backbones
+    tokens = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)(captions)
+    with Runtime.load(load_model_artifact(directory, verify=False)) as runtime:
+        text = _cosines(runtime.encode_tokens(tokens), _texts_by_torch(towers, tokens))
+        if backbones.image.preprocessing is None:
+            return text, _cosines(*_regions_both_ways(runtime, towers))
+        pixels = prepare_images(pictures, backbones.image.preprocessing)
+        with torch.inference_mode():
+            expected = towers.image(torch.from_numpy(pixels))[0].numpy()
+        return text, _cosines(runtime.encode_pixels(pixels), expected)
+
+
+def _texts_by_torch(towers: Towers, tokens: Tokens) -> Floats:
+    with torch.inference_mode():
+        embedding: Floats = towers.text(torch.from_numpy(tokens.input_ids), torch.from_numpy(tokens.attention_mask))[
+            0
+        ].numpy()
+    return embedding
+
+
+def _regions_both_ways(runtime: Runtime, towers: Towers) -> tuple[Floats, Floats]:
+    """Random regions of different counts, as there are no pictures to take them from."""
+    image, _ = towers.backbones.dimensions
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.randn(CHECKED_ITEMS, REGIONS_IN_EXAMPLE, image.local_dimension, generator=generator)
+    count = torch.randint(1, REGIONS_IN_EXAMPLE + 1, (CHECKED_ITEMS, 1), generator=generator)
+    mask = torch.arange(REGIONS_IN_EXAMPLE) < count
+    whole = torch.randn(CHECKED_ITEMS, image.global_dimension, generator=generator)
+    with torch.inference_mode():
+        expected = towers.image(cells, mask, whole)[0].numpy()
+    return runtime.encode_regions(cells.numpy(), mask.numpy(), whole.numpy()), expected
+
+
+def _cosines(first: Floats, second: Floats) -> Floats:
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines: Floats = (first * second).sum(axis=1) / norms
+    return cosines
+
+
+def _examples(check: Path) -> tuple[list[Image.Image], list[str]]:
+    """Pictures and captions of the given folder."""
+    suffixes = {f".{name.lower()}" for name in FORMATS} | {".jpg"}
+    paths = sorted(path for path in check.rglob("*") if path.suffix.lower() in suffixes)[:CHECKED_ITEMS]
+    captions = [line for path in sorted(check.rglob("*.txt")) for line in path.read_text("utf-8").splitlines() if line]
+    if not paths:
+        raise DataError(f"--check {check} holds no picture: put some there, or leave the option out")
+    named = [f"a photograph called {path.stem}" for path in paths]
+    return [decode_image(path) for path in paths], captions[:CHECKED_ITEMS] or named
