@@ -74,7 +74,7 @@ def main(
     images: Annotated[Path | None, typer.Option(help="Folder of JPEGs; default: drawn ones.")] = None,
 ) -> None:
     """Compare the runtime with bare sessions and write the figures."""
-    files = _photographs(images) if images else _drawn_pictures()
+    files = photographs(images) if images else drawn_pictures()
     with Runtime.load(model) as runtime:
         runtime.warm_up()
         report: dict[str, Any] = {
@@ -84,7 +84,7 @@ def main(
             "onnxruntime": ort.__version__,
             "pictures": str(images) if images else "drawn",
             **_image_figures(runtime, files),
-            **_text_figures(runtime, _texts()),
+            **_text_figures(runtime, sentences()),
         }
     json_out.parent.mkdir(parents=True, exist_ok=True)
     json_out.write_text(json.dumps(report, indent=2) + "\n")
@@ -135,10 +135,10 @@ def _compare(graph: Path, feeds: Feeds, encode_all: Encode, encode_one: Encode) 
                 ((wide, cores, 1), (narrow, 1, cores)), ROWS_PER_CALL
             )
         }
-        times = _take_turns({"runtime": encode_all, **bare})
+        times = take_turns({"runtime": encode_all, **bare})
     best = min(bare, key=lambda name: statistics.median(times[name]))
     first = _without_padding({name: array[:1] for name, array in feeds.items()})
-    alone = _take_turns({"runtime": encode_one, "bare": lambda: wide.run(["embedding"], first)})
+    alone = take_turns({"runtime": encode_one, "bare": lambda: wide.run(["embedding"], first)})
     per_second = {name: rows / statistics.median(seconds) for name, seconds in times.items()}
     return Comparison(
         ratio=statistics.median(b / r for b, r in zip(times[best], times["runtime"], strict=True)),
@@ -177,7 +177,7 @@ def _bare(pool: ThreadPoolExecutor | None, session: ort.InferenceSession, feeds:
     return encode
 
 
-def _take_turns(encoders: dict[str, Encode]) -> dict[str, list[float]]:
+def take_turns(encoders: dict[str, Encode]) -> dict[str, list[float]]:
     """Seconds of each encoder in each round, after one round that does not count."""
     times: dict[str, list[float]] = {name: [] for name in encoders}
     for turn in range(ROUNDS + 1):
@@ -198,11 +198,11 @@ def _time(work: Encode) -> float:
     return time.perf_counter() - start
 
 
-def _photographs(folder: Path) -> list[bytes]:
+def photographs(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:IMAGES]]
 
 
-def _drawn_pictures() -> list[bytes]:
+def drawn_pictures() -> list[bytes]:
     """JPEGs of 500 x 375 with gradients and some noise, as large in bytes as photographs of that size."""
     rng = np.random.default_rng(0)
     across, down = np.meshgrid(np.linspace(0, 200, 500), np.linspace(0, 200, 375))
@@ -215,7 +215,7 @@ def _drawn_pictures() -> list[bytes]:
     return files
 
 
-def _texts() -> list[str]:
+def sentences() -> list[str]:
     """Sentences of 4 to 20 words, as captions have."""
     rng = np.random.default_rng(0)
     return [" ".join(rng.choice(WORDS, rng.integers(4, 21))) for _ in range(TEXTS)]
