@@ -22,31 +22,40 @@ from training.data.judgments import load_judgments
 from training.data.karpathy import load_karpathy
 from training.data.scan import region_table, scan_dataset
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
-from training.metrics import expert_tau_c, retrieval_metrics
+from training.metrics import expert_tau_c
+from training.protocols import check_protocol, evaluate_protocol
 
 
 def evaluate(
-    directory: Path, *, data: Path, images: Path | None, split: str, judgments: Path | None, cache: Path
+    directory: Path,
+    *,
+    data: Path,
+    images: Path | None,
+    split: str,
+    judgments: Path | None,
+    cache: Path,
+    protocol: str = "standard",
 ) -> dict[str, float]:
-    """Retrieval metrics of a checkpoint or exported model on one split, with `expert_tau_c` where judgments are given.
+    """What a protocol measures of a checkpoint or exported model on one split, and `expert_tau_c` where judgments are.
 
     `data` is a file in Karpathy's format or a directory in SCAN's. Raises ArtifactMissing where `directory` holds no
-    model, DataError for data that is not in its format, and UnsupportedQuery for data that the model cannot take.
+    model, DataError for data that is not in its format or not what the protocol is about, and UnsupportedQuery for data
+    that the model cannot take.
     """
+    check_protocol(protocol)
     if split not in get_args(Split):
         raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
     dataset = _read(data, images, cast(Split, split))
     embedder = open_embedder(directory, cache)
+    if embedder.takes_pixels and images is None:
+        raise UnsupportedQuery(f"{directory} takes pictures: say with --images where those of {data} are")
+    if not embedder.takes_pixels and not data.is_dir():
+        raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
     if embedder.takes_pixels:
-        if images is None:
-            raise UnsupportedQuery(f"{directory} takes pictures: say with --images where those of {data} are")
         image_embeddings = embedder.images(dataset.image_paths)
     else:
-        if not data.is_dir():
-            raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
         image_embeddings = embedder.regions(region_table(open_scan(data, split), images, embedder.clip, cache))
-    text_embeddings = embedder.texts(dataset.captions)
-    metrics = retrieval_metrics(image_embeddings @ text_embeddings.T, dataset.image_of_caption)
+    metrics = evaluate_protocol(protocol, image_embeddings @ embedder.texts(dataset.captions).T, dataset, data)
     if judgments is not None:
         metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
     return metrics

@@ -29,11 +29,16 @@ def evaluate_protocol(name: str, similarity: Scores, dataset: ImageTextDataset, 
     - coco-1k, coco-5k: `standard` on COCO's 5,000 test images, as the mean of five folds of 1,000 and at once.
     - eccv-caption: ECCV Caption's mAP@R, R-Precision and R@1 and CxC's recalls, both ways, on COCO's test split.
     """
-    if name not in PROTOCOLS:
-        raise ConfigError(f"there is no protocol '{name}'; choose one of {', '.join(PROTOCOLS)}")
+    check_protocol(name)
     if not np.isfinite(similarity).all():
         raise DataError(f"similarities of {dataset.name} are not finite: the model's embeddings are broken")
     return PROTOCOLS[name](similarity, dataset, data_file)
+
+
+def check_protocol(name: str) -> None:
+    """Raise ConfigError for a name that is no protocol."""
+    if name not in PROTOCOLS:
+        raise ConfigError(f"there is no protocol '{name}'; choose one of {', '.join(PROTOCOLS)}")
 
 
 def _standard(similarity: Scores, dataset: ImageTextDataset, _: Path) -> dict[str, float]:

@@ -1,0 +1,76 @@
+"""What the benchmarks of quality share: train a recipe in a process of its own, evaluate it on test, average seeds."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training.evaluate import evaluate
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path.home() / ".cache" / "aahr"
+CONFIGS = ROOT / "training" / "configs"
+FLICKR8K = Path(os.environ.get("FLICKR8K") or ROOT.parent / "shared" / "data" / "flickr8k")
+
+
+def train_once(recipe: Path, directory: Path, cache: Path, settings: Sequence[str]) -> float | None:
+    """Train into a directory unless that was done before; gives the peak resident memory in MB, None if nothing ran.
+
+    In a process of its own, so that the peak is that of one run.
+    """
+    if (directory / "best").exists() and _epochs_done(directory) == _planned_epochs(directory):
+        return None
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "cli", "train", str(recipe), "--out", str(directory), "--cache", str(cache)]
+    process = subprocess.Popen([*command, *options], cwd=ROOT)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        code = os.waitstatus_to_exitcode(status)
+        raise SystemExit(f"training {recipe.stem} into {directory} ended with status {code}")
+    return usage.ru_maxrss / 1024
+
+
+def measure(directory: Path, cache: Path) -> dict[str, Any]:
+    """Test metrics on Flickr8k of the best checkpoint of a run, its val metrics, its epoch and the run's seconds."""
+    test = evaluate(
+        directory / "best",
+        data=FLICKR8K / "dataset_flickr8k.json",
+        images=FLICKR8K / "images",
+        split="test",
+        judgments=FLICKR8K / "expert_judgments.csv",
+        cache=cache,
+    )
+    lines = _metrics(directory)
+    best = max(lines, key=lambda line: line["val"]["flickr8k/rsum"])
+    return {"test": test, "val": best["val"], "epoch": best["epoch"], "seconds": lines[-1]["seconds"]}
+
+
+def summarise(name: str, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over the seeds; `val_rsum_mean` is what choices were made by."""
+    rsums = [each["test"]["rsum"] for each in measured]
+    taus = [each["test"]["expert_tau_c"] for each in measured]
+    return {
+        "name": name,
+        "rsum_mean": statistics.mean(rsums),
+        "rsum_std": statistics.pstdev(rsums),
+        "tau_c_mean": statistics.mean(taus),
+        "tau_c_std": statistics.pstdev(taus),
+        "val_rsum_mean": statistics.mean(each["val"]["flickr8k/rsum"] for each in measured),
+        "seconds": statistics.mean(each["seconds"] for each in measured),
+    }
+
+
+def _metrics(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _epochs_done(directory: Path) -> int:
+    return int(_metrics(directory)[-1]["epoch"])
+
+
+def _planned_epochs(directory: Path) -> int:
+    return int(json.loads((directory / "config.json").read_text(encoding="utf-8"))["epochs"])
