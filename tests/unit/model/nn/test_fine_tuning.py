@@ -44,7 +44,7 @@ def test_training_moves_the_tail_but_not_its_statistics(efficientnet: ImageBackb
 
 
 def test_more_blocks_than_there_are_are_refused(efficientnet: ImageBackbone) -> None:
-    with pytest.raises(ConfigError, match="has 16 blocks; .*trainable_blocks = 17"):
+    with pytest.raises(ConfigError, match=r"has 16 blocks; .*trainable_blocks = 17"):
         efficientnet.split(17)
 
 
