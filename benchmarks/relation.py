@@ -98,11 +98,15 @@ def loop_over_captions(regions: Tensor, words: Tensor, word_mask: Tensor, top: i
     for caption, mask in zip(words, word_mask, strict=True):
         repeated = caption[mask].repeat(len(regions), 1, 1)  # [N, t, D]
         scores = F.leaky_relu(torch.bmm(regions, repeated.transpose(1, 2)), 0.1)  # [N, R, t]
-        of_words.append(_mean_and_best(F.normalize(scores, dim=2).amax(dim=1), top))
-        of_regions.append(_mean_and_best(F.normalize(scores, dim=1).amax(dim=2), top))
+        of_words.append(_mean_and_best(_normalised(scores, dim=2).amax(dim=1), top))
+        of_regions.append(_mean_and_best(_normalised(scores, dim=1).amax(dim=2), top))
     i2t = FragmentScores(*(torch.stack(column, dim=1) for column in zip(*of_regions, strict=True)))
     t2i = FragmentScores(*(torch.stack(column) for column in zip(*of_words, strict=True)))
     return i2t, t2i
+
+
+def _normalised(scores: Tensor, dim: int) -> Tensor:
+    return scores / (scores.pow(2).sum(dim, keepdim=True).sqrt() + 1e-8)
 
 
 def _mean_and_best(scores: Tensor, top: int) -> tuple[Tensor, Tensor]:
