@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.nn.aahr import AAHR
+from model.nn.aahr import AAHR, TokenBatch
 from model.nn.encoder import Encoding
+from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image
 from model.runtime import Runtime
 from training.checkpoint import Backbones
@@ -19,6 +20,8 @@ from training.data.sources import SplitFeatures, TokenTable, reduced_table
 from training.data.table import FeatureTable
 
 ITEMS_AT_ONCE = 256
+
+Item = TypeVar("Item", bound=LocalFeatures | TokenBatch)
 
 Floats = NDArray[np.float32]
 
@@ -40,12 +43,12 @@ def embed_split(network: AAHR, split: SplitFeatures) -> SplitEmbeddings:
 
 def embed_images(network: AAHR, images: ImageSource, count: int) -> Floats:
     """Embeddings [N, D] of the first `count` rows of a source."""
-    return _in_chunks(network, count, lambda rows: network.encode_images(images.batch(rows)))
+    return _in_chunks(network, count, lambda rows: network.encode_images(_beside(network, images.batch(rows))))
 
 
 def embed_texts(network: AAHR, texts: TextSource, count: int) -> Floats:
     """Embeddings [M, D] of the first `count` rows of a source."""
-    return _in_chunks(network, count, lambda rows: network.encode_texts(texts.batch(rows)))
+    return _in_chunks(network, count, lambda rows: network.encode_texts(_beside(network, texts.batch(rows))))
 
 
 def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], Encoding]) -> Floats:
@@ -53,11 +56,17 @@ def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], 
     network.eval()
     with torch.inference_mode():
         parts = [
-            encode(np.arange(start, min(start + ITEMS_AT_ONCE, count))).embedding.float().numpy()
+            encode(np.arange(start, min(start + ITEMS_AT_ONCE, count))).embedding.float().cpu().numpy()
             for start in range(0, count, ITEMS_AT_ONCE)
         ]
     network.train(training)
     return np.concatenate(parts)
+
+
+def _beside(network: AAHR, item: Item) -> Item:
+    """The same features or tokens on the device of the network."""
+    device = next(network.parameters()).device
+    return type(item)(*(tensor.to(device) for tensor in item))
 
 
 class Embedder(Protocol):

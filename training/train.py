@@ -110,6 +110,7 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
     joined = join_splits(train_splits)
     fit_reduction(network, joined.views[0], config.seed)
     joined = joined.reduced(network.cached_reduction)
+    val = {name: split.reduced(network.cached_reduction) for name, split in val_splits.items()}
     steps = _planned_steps(config, joined)
     return Run(
         group=group,
@@ -118,7 +119,7 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
         backbones=backbones,
         trainer=Trainer(config, network, steps, device, group),
         train=joined,
-        val={name: split.reduced(network.cached_reduction) for name, split in val_splits.items()},
+        val=val,
         collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones)),
         log=RunLog(directory, config, steps, processes=group.size, device=device),
     )
