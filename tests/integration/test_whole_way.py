@@ -25,14 +25,14 @@ from training.export import command, export, parity
 from training.loop import Trainer
 from training.train import BEST, LAST, Interrupted, train
 
-MINI = Path(__file__).resolve().parents[2] / "training" / "configs" / "mini.toml"
+RECIPE = Path(__file__).resolve().parents[2] / "training" / "configs" / "mini-frozen.toml"
 SCENES = 96
 
 
 def small_recipe(*settings: str) -> TrainingConfig:
-    """The default recipe on few scenes, in small sizes, with every part active from the second step."""
+    """The recipe on frozen features, few scenes, in small sizes, with every part active from the second step."""
     tree = load_config(
-        MINI,
+        RECIPE,
         [
             "epochs=3",
             "select_on=scenes",
