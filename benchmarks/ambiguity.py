@@ -12,14 +12,14 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from training.data.dataset import ImageTextDataset
+from training.data.dataset import ImageTextDataset, Split
 from training.data.karpathy import load_karpathy
 from training.data.scenes import write_scenes
 from training.evaluate import open_embedder
@@ -48,16 +48,18 @@ def main(
     json_file: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
     count: Annotated[int, typer.Option(help="Scenes; a tenth of them is the test split.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the scenes: that of the training recipe.")] = 0,
+    split: Annotated[str, typer.Option(help="test, or val where something is chosen by it.")] = "test",
     cache: Annotated[Path, typer.Option(help="Features of frozen backbones, and drawn scenes.")] = CACHE,
 ) -> None:
-    """Evaluate every checkpoint on the test split of drawn scenes."""
+    """Evaluate every checkpoint on one split of drawn scenes."""
     recipes = group_by_name(runs)
     scenes = draw(count, seed, cache)
-    dataset = load_karpathy(scenes, scenes.parent / "images", "test")
+    dataset = load_karpathy(scenes, scenes.parent / "images", cast(Split, split))
     rows = [summarise("random", chance(dataset, scenes))]
     for name, checkpoints in recipes.items():
         rows.append(summarise(name, [measure(checkpoint, dataset, scenes, cache) for checkpoint in checkpoints]))
-    written = {"count": count, "seed": seed, "images": len(dataset), "captions": len(dataset.captions), "rows": rows}
+    asked = {"split": split, "count": count, "seed": seed}
+    written = {**asked, "images": len(dataset), "captions": len(dataset.captions), "rows": rows}
     json_file.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     show(rows)
 
