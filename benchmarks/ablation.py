@@ -44,6 +44,7 @@ ROWS: Mapping[str, Sequence[str]] = {
         "objective.relation.graph_convolution=false",
         *_off("prototypes", "momentum"),
     ),
+    "vse, learning rate 4e-3": ("optimiser.learning_rate=4e-3", *NO_GGLP, *_off(*PARTS)),
     "vse, InfoNCE": (*INFONCE, *NO_GGLP, *_off(*PARTS)),
     "aahr, InfoNCE": INFONCE,
 }
