@@ -13,9 +13,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
+from model.graph import OUTPUTS
+
+EMBEDDING = OUTPUTS[0]
 
 # Sums of squares and exponentials leave the range of fp16, and what is divided by them keeps few digits.
 NORMALISING = ("LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "ReduceMean", "LpNormalization")
@@ -34,7 +38,9 @@ def write_fp16(source: Path, target: Path) -> None:
     """A graph with weights and arithmetic in fp16; inputs, outputs, normalisations and softmax stay fp32."""
     blocked = [*DEFAULT_OP_BLOCK_LIST, *NORMALISING]
     convert: Any = convert_float_to_float16
-    onnx.save(convert(_load(source), keep_io_types=True, op_block_list=blocked), target)
+    model: ModelProto = convert(_load(source), keep_io_types=True, op_block_list=blocked)
+    _normalise_again(model.graph)
+    onnx.save(model, target)
 
 
 def write_int8(source: Path, target: Path, calibration: Sequence[Floats] = ()) -> None:
@@ -56,6 +62,17 @@ def _load(path: Path) -> ModelProto:
     model = onnx.load(path)
     del model.graph.value_info[:]
     return model
+
+
+def _normalise_again(graph: GraphProto) -> None:
+    """The embedding in fp32 to length 1: rounded to fp16 it is off by more than an index takes."""
+    rounded = "embedding_rounded"
+    for node in graph.node:
+        node.output[:] = [rounded if name == EMBEDDING else name for name in node.output]
+        node.input[:] = [rounded if name == EMBEDDING else name for name in node.input]
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), "embedding_axes"))
+    graph.node.append(helper.make_node("ReduceL2", [rounded, "embedding_axes"], ["embedding_length"], keepdims=1))
+    graph.node.append(helper.make_node("Div", [rounded, "embedding_length"], [EMBEDDING]))
 
 
 def _convolutions(model: ModelProto) -> list[NodeProto]:

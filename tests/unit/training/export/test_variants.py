@@ -80,6 +80,8 @@ def test_a_variant_finds_what_the_fp32_model_finds(precision: Precision, tmp_pat
         texts = [f"a {colour} square" for colour in COLOURS]
         assert ((first.encode_texts(texts) * second.encode_texts(texts)).sum(axis=1) > 0.999).all()
         assert ((first.encode_pixels(batch) * second.encode_pixels(batch)).sum(axis=1) > 0.999).all()
+        for found in (second.encode_pixels(batch), second.encode_texts(texts)):
+            assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(len(found)), abs=1e-6)
         local = second.pixels_local(batch)
         assert [array.dtype for array in local] == [np.float32] * 3
 
