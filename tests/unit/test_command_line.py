@@ -19,7 +19,7 @@ OPTIONS = {
     "data scenes": {"--out", "--count", "--seed"},
     "data clip": {"directory", "--images", "--clip", "--cache"},
     "train": {"config", "--out", "--set", "--resume", "--cache"},
-    "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache"},
+    "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
     "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
     "index rebuild": {"--model", "--images", "--out", "--captions", "--strict", "--regions", "--split"},
     "index search": {"directory", "text", "--image", "--model", "--target", "--limit"},
