@@ -18,15 +18,16 @@ FLICKR8K = Path(os.environ.get("FLICKR8K") or ROOT.parent / "shared" / "data" / 
 
 
 def train_once(recipe: Path, directory: Path, cache: Path, settings: Sequence[str]) -> float | None:
-    """Train into a directory unless that was done before; gives the peak resident memory in MB, None if nothing ran.
+    """Train into a directory, or go on there; gives the peak resident memory in MB, None if it was complete already.
 
     In a process of its own, so that the peak is that of one run.
     """
-    if (directory / "best").exists() and _epochs_done(directory) == _planned_epochs(directory):
+    begun = (directory / "last").exists()
+    if begun and _epochs_done(directory) == _planned_epochs(directory):
         return None
     options = [part for setting in settings for part in ("--set", setting)]
     command = [sys.executable, "-m", "cli", "train", str(recipe), "--out", str(directory), "--cache", str(cache)]
-    process = subprocess.Popen([*command, *options], cwd=ROOT)
+    process = subprocess.Popen([*command, *options, *(["--resume"] if begun else [])], cwd=ROOT)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         code = os.waitstatus_to_exitcode(status)
@@ -69,7 +70,8 @@ def _metrics(directory: Path) -> list[dict[str, Any]]:
 
 
 def _epochs_done(directory: Path) -> int:
-    return int(_metrics(directory)[-1]["epoch"])
+    file = directory / "metrics.jsonl"
+    return int(_metrics(directory)[-1]["epoch"]) if file.exists() else 0
 
 
 def _planned_epochs(directory: Path) -> int:

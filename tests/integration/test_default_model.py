@@ -22,8 +22,10 @@ def card_figures() -> dict[str, float]:
 
 def test_the_checkpoint_is_small_and_sound() -> None:
     checkpoint = open_checkpoint(CHECKPOINT)
-    assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) <= 16_000_000
+    assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) <= 60_000_000
     assert checkpoint.config.name == "mini"
+    assert checkpoint.config.model.text_backbone.trainable
+    assert checkpoint.config.model.image_backbone.trainable
     assert checkpoint.config.objective.prototypes.enabled
     assert checkpoint.config.objective.relation.enabled
     assert checkpoint.config.objective.momentum.enabled
