@@ -17,7 +17,15 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
-from model.artifact import CheckpointReference, ImageInput, ModelArtifact, load_model_artifact, seal_model_artifact
+from model.artifact import (
+    CheckpointReference,
+    ImageInput,
+    ModelArtifact,
+    ModelManifest,
+    Precision,
+    load_model_artifact,
+    seal_model_artifact,
+)
 from model.preprocess import ImagePreprocessing, Preprocessing, TextPreprocessing
 
 COLOURS = ("red", "green", "blue", "yellow", "cyan", "magenta", "orange", "purple", "gray", "black", "white")
@@ -167,3 +175,21 @@ def _write_tokenizer(path: Path, vocabulary: list[str]) -> None:
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.enable_padding(pad_id=vocabulary.index("[PAD]"), pad_token="[PAD]", length=20)
     tokenizer.save(str(path))
+
+
+def seal_again(artifact: ModelArtifact, precision: Precision = "fp32") -> ModelManifest:
+    """A new manifest for the directory of an artifact whose files were changed."""
+    manifest = artifact.manifest
+    return seal_model_artifact(
+        artifact.directory,
+        name=manifest.name,
+        precision=precision,
+        dimension=manifest.dimension,
+        image_input=manifest.image_input,
+        image_backbone=manifest.image_backbone,
+        text_backbone=manifest.text_backbone,
+        checkpoint=manifest.checkpoint,
+        evaluation=manifest.evaluation,
+        preprocessing=artifact.preprocessing,
+        versions=manifest.versions,
+    )

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from model.artifact import ModelArtifact, Precision, load_model_artifact, seal_model_artifact
-from tests.artifacts import write_colour_model
+from model.artifact import ModelArtifact, Precision, load_model_artifact
+from tests.artifacts import seal_again, write_colour_model
 from training.export.variants import write_fp16, write_int8
 
 GRAPHS = ("image.onnx", "text.onnx")
@@ -14,20 +14,7 @@ def write_colour_variant(directory: Path, precision: Precision) -> ModelArtifact
     exact = write_colour_model(directory)
     for graph in GRAPHS if precision != "fp32" else ():
         write_variant(directory / graph, directory / graph, precision)
-    manifest = exact.manifest
-    seal_model_artifact(
-        directory,
-        name=manifest.name,
-        precision=precision,
-        dimension=manifest.dimension,
-        image_input=manifest.image_input,
-        image_backbone=manifest.image_backbone,
-        text_backbone=manifest.text_backbone,
-        checkpoint=manifest.checkpoint,
-        evaluation=manifest.evaluation,
-        preprocessing=exact.preprocessing,
-        versions=manifest.versions,
-    )
+    seal_again(exact, precision)
     return load_model_artifact(directory)
 
 

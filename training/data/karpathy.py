@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from model.errors import DataError
 from training.data.dataset import ImageTextDataset, Split, refuse_missing_pictures
+from training.data.json_file import parse_data_file
 
 # COCO's validation images that Karpathy's split adds to training.
 _TRAIN_NAMES = frozenset({"train", "restval"})
@@ -48,7 +49,7 @@ def load_karpathy(json_file: Path, images: Path, split: Split) -> ImageTextDatas
     """
     if split not in get_args(Split):
         raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
-    content = _parse(json_file)
+    content = parse_data_file(json_file, _File, otherwise="is not in Karpathy's format")
     _refuse_duplicates(json_file, content.images)
     chosen = [image for image in content.images if _split_of(image) == split]
     if not chosen:
@@ -70,17 +71,6 @@ def _dataset(name: str, images: Sequence[_Image], paths: tuple[Path, ...]) -> Im
         caption_ids=np.array([sentence.sentid for sentence in sentences], np.int64),
         image_of_caption=np.repeat(np.arange(len(images)), counts),
     )
-
-
-def _parse(json_file: Path) -> _File:
-    try:
-        return _File.model_validate_json(json_file.read_bytes())
-    except OSError as error:
-        raise DataError(f"{json_file} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "the file"
-        raise DataError(f"{json_file} is not in Karpathy's format: {place}: {problem['msg']}") from error
 
 
 def _split_of(image: _Image) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from model.artifact import REQUIRED_FILES, load_model_artifact, model_id_of, seal_model_artifact
+from model.artifact import REQUIRED_FILES, load_model_artifact, model_id_of
 from model.errors import ArtifactCorrupt, ArtifactMissing
 from model.manifest import FileEntry
-from tests.artifacts import write_colour_model, write_region_model
+from tests.artifacts import seal_again, write_colour_model, write_region_model
 
 
 @pytest.fixture(scope="module")
@@ -122,21 +122,9 @@ def test_a_good_directory_works_after_bad_ones(directory: Path, tmp_path: Path) 
 def test_weights_beside_a_graph_are_bound_too(directory: Path) -> None:
     before = load_model_artifact(directory)
     (directory / "image.onnx.data").write_bytes(b"weights")
-    manifest = before.manifest
-    sealed = seal_model_artifact(
-        directory,
-        name=manifest.name,
-        dimension=manifest.dimension,
-        image_input=manifest.image_input,
-        image_backbone=manifest.image_backbone,
-        text_backbone=manifest.text_backbone,
-        checkpoint=manifest.checkpoint,
-        evaluation=manifest.evaluation,
-        preprocessing=before.preprocessing,
-        versions=manifest.versions,
-    )
+    sealed = seal_again(before)
     assert "image.onnx.data" in sealed.files
-    assert sealed.model_id != manifest.model_id
+    assert sealed.model_id != before.manifest.model_id
     (directory / "image.onnx.data").write_bytes(b"changed")
     with pytest.raises(ArtifactCorrupt, match=r"image\.onnx\.data"):
         load_model_artifact(directory)

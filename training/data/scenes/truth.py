@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from model.errors import DataError
 from training.data.dataset import ImageTextDataset
+from training.data.json_file import parse_data_file
+
+NOT_OF_SCENES = "does not say what holds for what, as only the scenes.json of `aahr data scenes` does"
 
 
 class _SoftNegative(BaseModel):
@@ -54,7 +57,7 @@ def load_scene_truth(json_file: Path, dataset: ImageTextDataset) -> SceneTruth:
     Raises DataError for a file without `holds` and `soft_negatives`, captions of the dataset that are not in it, and
     captions of which none has a soft negative.
     """
-    images = _parse(json_file).images
+    images = parse_data_file(json_file, _File, otherwise=NOT_OF_SCENES).images
     row_of = {image_id: row for row, image_id in enumerate(dataset.image_ids.tolist())}
     sentences = _in_order(images, dataset, json_file)
     negatives = [(s.imgid, column, s.swap) for column, each in enumerate(sentences) for s in each.soft_negatives]
@@ -91,17 +94,3 @@ def _matrix(pairs: Iterator[tuple[int, int]], row_of: Mapping[int, int], caption
     places = [(row_of[image], column) for image, column in pairs if image in row_of]
     matrix[tuple(np.array(places, np.int64).reshape(-1, 2).T)] = True
     return matrix
-
-
-def _parse(json_file: Path) -> _File:
-    try:
-        return _File.model_validate_json(json_file.read_bytes())
-    except OSError as error:
-        raise DataError(f"{json_file} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "the file"
-        raise DataError(
-            f"{json_file} does not say what holds for what: {place}: {problem['msg']}; "
-            "only the scenes.json of `aahr data scenes` does"
-        ) from error
