@@ -35,7 +35,16 @@ def export_graph(
         )
         assert program is not None  # only the exporter without dynamo gives None
         _name_outputs(program.model.graph, outputs)
+        _forget_tracing(program.model.graph)
         program.save(file, external_data=False)
+
+
+def _forget_tracing(graph: Any) -> None:
+    """Drop the exporter's notes: they name addresses in memory, so that equal networks would be different models."""
+    for node in graph:
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
 
 
 def _name_outputs(graph: Any, names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -69,6 +70,8 @@ def test_the_checkpoint_holds_what_was_trained_and_no_more(run: Path) -> None:
 
 def test_the_exported_model_is_the_trained_one(run: Path) -> None:
     export(run / "run" / BEST, run / "model")
+    for graph in ("image.onnx", "text.onnx"):  # notes of the tracing hold addresses: no two exports would be equal
+        assert not any(node.metadata_props for node in onnx.load(run / "model" / graph).graph.node)
     pictures = sorted((run / "cache" / "scenes" / f"{SCENES}-0" / "images").iterdir())[:3]
     checkpoint = open_embedder(run / "run" / BEST, run / "cache")
     exported = open_embedder(run / "model", run / "cache")
