@@ -18,14 +18,15 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Column, Table
+from runs import CACHE
 
+from training.config import DataConfig
 from training.data.dataset import ImageTextDataset, Split
 from training.data.karpathy import load_karpathy
-from training.data.scenes import write_scenes
+from training.data.sources import drawn_scenes
 from training.evaluate import open_embedder
 from training.protocols import evaluate_protocol
 
-CACHE = Path.home() / ".cache" / "aahr"
 RANDOM_MATRICES = 20
 SHOWN = (
     "image_to_text_map@r",
@@ -53,7 +54,7 @@ def main(
 ) -> None:
     """Evaluate every checkpoint on one split of drawn scenes."""
     recipes = group_by_name(runs)
-    scenes = draw(count, seed, cache)
+    scenes = drawn_scenes(DataConfig(format="scenes", count=count, seed=seed), cache) / "scenes.json"
     dataset = load_karpathy(scenes, scenes.parent / "images", cast(Split, split))
     rows = [summarise("random", chance(dataset, scenes))]
     for name, checkpoints in recipes.items():
@@ -75,32 +76,24 @@ def group_by_name(runs: Sequence[str]) -> dict[str, list[Path]]:
     return recipes
 
 
-def draw(count: int, seed: int, cache: Path) -> Path:
-    """`scenes.json` in the cache, where training draws its scenes too."""
-    directory = cache / "scenes" / f"{count}-{seed}"
-    if not (directory / "scenes.json").exists():
-        write_scenes(directory, count=count, seed=seed)
-    return directory / "scenes.json"
-
-
 def measure(checkpoint: Path, dataset: ImageTextDataset, scenes: Path, cache: Path) -> dict[str, Any]:
     """All figures of one checkpoint."""
     embedder = open_embedder(checkpoint, cache)
     similarity = embedder.images(dataset.image_paths) @ embedder.texts(dataset.captions).T
-    return {"checkpoint": str(checkpoint), "test": evaluate_protocol("scenes", similarity, dataset, scenes)}
+    return {"checkpoint": str(checkpoint), "figures": evaluate_protocol("scenes", similarity, dataset, scenes)}
 
 
 def chance(dataset: ImageTextDataset, scenes: Path) -> list[dict[str, Any]]:
     """The figures of similarities that know nothing, several times."""
     shape = (len(dataset), len(dataset.captions))
     matrices = [np.random.default_rng(seed).normal(size=shape) for seed in range(RANDOM_MATRICES)]
-    return [{"test": evaluate_protocol("scenes", matrix, dataset, scenes)} for matrix in matrices]
+    return [{"figures": evaluate_protocol("scenes", matrix, dataset, scenes)} for matrix in matrices]
 
 
 def summarise(name: str, measured: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation of every figure over the seeds, with the figures themselves."""
-    names = measured[0]["test"]
-    values = {figure: [each["test"][figure] for each in measured] for figure in names}
+    names = measured[0]["figures"]
+    values = {figure: [each["figures"][figure] for each in measured] for figure in names}
     return {
         "name": name,
         "mean": {figure: statistics.mean(found) for figure, found in values.items()},

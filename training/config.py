@@ -154,6 +154,11 @@ class TrainingConfig(Settings):
     def _parts_can_run(self) -> Self:
         if self.select_on not in self.data:
             raise ValueError(f"select_on = '{self.select_on}' is none of the data sets: {', '.join(self.data)}")
+        if self.model.image_backbone.trainable and self.batch.drop_cells:
+            raise ValueError(
+                f"batch.drop_cells = {self.batch.drop_cells} hides cells in front of the trained blocks, which need "
+                "all of them: set it to 0"
+            )
         for name, part in (("prototypes", self.objective.prototypes), ("relation", self.objective.relation)):
             if part.enabled and part.start > 0.9:
                 raise ValueError(

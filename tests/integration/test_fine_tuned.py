@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import PROJECT
+from tests.recipes import scenes_recipe
 from training.checkpoint import load_backbones, load_network, open_checkpoint
-from training.config import TrainingConfig, load_config
+from training.config import TrainingConfig
 from training.evaluate import open_embedder
 from training.export import export
 from training.train import BEST, train
@@ -21,24 +21,8 @@ QUERIES = ["a red ball on a table", "two white birds by the sea"]
 
 def small_recipe() -> TrainingConfig:
     """Two steps of the default on a few scenes, with momentum and prototypes active."""
-    tree = load_config(
-        PROJECT / "training" / "configs" / "mini.toml",
-        [
-            "epochs=2",
-            "precision=fp32",
-            "select_on=scenes",
-            f"data.scenes.count={SCENES}",
-            "model.dimension=32",
-            "model.cell_components=32",
-            "model.image_backbone.trainable_blocks=1",
-            "batch.images=16",
-            "batch.captions_per_image=1",
-            "objective.momentum.queue=16",
-            "objective.prototypes.count=16",
-        ],
-    ).model_dump(mode="json")
-    del tree["data"]["flickr8k"]
-    return TrainingConfig.model_validate(tree)
+    settings = ("epochs=2", "precision=fp32", "model.image_backbone.trainable_blocks=1", "batch.captions_per_image=1")
+    return scenes_recipe("mini", SCENES, *settings)
 
 
 @pytest.fixture(scope="module")

@@ -18,36 +18,20 @@ from index.rebuild import rebuild
 from index.store import load_index
 from model.artifact import load_model_artifact
 from model.errors import ArtifactCorrupt, ArtifactMissing, ConfigError, DataError, TrainingError
+from tests.recipes import scenes_recipe
 from training.checkpoint import open_checkpoint
-from training.config import TrainingConfig, load_config
+from training.config import TrainingConfig
 from training.evaluate import evaluate
 from training.export import command, export, parity
 from training.loop import Trainer
 from training.train import BEST, LAST, Interrupted, train
 
-RECIPE = Path(__file__).resolve().parents[2] / "training" / "configs" / "mini-frozen.toml"
 SCENES = 96
 
 
 def small_recipe(*settings: str) -> TrainingConfig:
     """The recipe on frozen features, few scenes, in small sizes, with every part active from the second step."""
-    tree = load_config(
-        RECIPE,
-        [
-            "epochs=3",
-            "select_on=scenes",
-            f"data.scenes.count={SCENES}",
-            "model.dimension=32",
-            "model.cell_components=32",
-            "batch.images=16",
-            "batch.flips=false",
-            "objective.momentum.queue=16",
-            "objective.prototypes.count=16",
-            *settings,
-        ],
-    ).model_dump(mode="json")
-    del tree["data"]["flickr8k"]
-    return TrainingConfig.model_validate(tree)
+    return scenes_recipe("mini-frozen", SCENES, "epochs=3", "batch.flips=false", *settings)
 
 
 @pytest.fixture(scope="module")

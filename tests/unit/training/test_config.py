@@ -80,6 +80,11 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
         load_config(tmp_path / "broken.toml")
 
 
+def test_cells_in_front_of_trained_blocks_cannot_be_dropped() -> None:
+    with pytest.raises(ConfigError, match=r"batch\.drop_cells = 0\.1 hides cells in front of the trained blocks"):
+        load_config(MINI, ["batch.drop_cells=0.1"])
+
+
 def test_a_recipe_extends_another_key_by_key(tmp_path: Path) -> None:
     for name in ("mini.toml", "mini-frozen.toml"):
         (tmp_path / name).write_text((MINI.parent / name).read_text())
