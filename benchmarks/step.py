@@ -28,6 +28,7 @@ from model.nn.aahr import AAHR
 from model.nn.features import LocalFeatures
 from training.config import TrainingConfig, load_config
 from training.data.batches import Batch
+from training.data.meanings import Meanings
 from training.loop import Trainer
 
 RECIPES = Path(__file__).resolve().parent.parent / "training" / "configs"
@@ -180,6 +181,9 @@ def _random_batch(config: TrainingConfig, features: Features) -> Batch:
         ),
         image_of_caption=torch.arange(images).repeat_interleave(config.batch.captions_per_image),
         image_ids=torch.arange(images),
+        meanings=Meanings(
+            *(F.normalize(torch.randn(count, features.text.global_dimension), dim=-1) for count in (images, captions))
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from model.nn.aahr import AAHR
 from training.config import BatchConfig, DataConfig, ObjectiveConfig, OptimiserConfig, TrainingConfig
 from training.data.batches import Batch, Collator, plan_epoch
 from training.data.dataset import ImageTextDataset
+from training.data.meanings import MeaningTable
 from training.data.table import FeatureTable
 from training.loop import Trainer
 
@@ -37,6 +38,7 @@ def toy_config(**changes: object) -> TrainingConfig:
                 "prototypes": {"start": 0.1, "count": 8},
                 "relation": {"start": 0.2},
                 "momentum": {"queue": 24, "momentum": 0.9},
+                "soft_positives": {"enabled": True},
             }
         ),
         "optimiser": OptimiserConfig(learning_rate=5e-3, schedule="cosine", average=0.9),
@@ -62,7 +64,8 @@ def toy_dataset(images: int = 40, seed: int = 0) -> tuple[ImageTextDataset, Coll
     views = tuple(_table(meaning, generator) for _ in range(2))
     texts = _table(meaning[image_of_caption], generator)
     batch = BatchConfig(images=8, captions_per_image=2, drop_cells=0.2, change_words=0.2)
-    return dataset, Collator(dataset, views, texts, batch)
+    meanings = MeaningTable(texts.global_features, image_of_caption)
+    return dataset, Collator(dataset, views, texts, batch, meanings=meanings)
 
 
 def _table(meaning: np.ndarray[tuple[int, ...], np.dtype[np.float64]], generator: np.random.Generator) -> FeatureTable:

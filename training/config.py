@@ -59,13 +59,23 @@ class MomentumConfig(Settings):
     temperature: float = Field(default=0.07, gt=0)
 
 
+class SoftPositiveConfig(Settings):
+    """L_soft, ours and not the paper's: the untrained text backbone says which pairs are soft positives."""
+
+    enabled: bool = False
+    weight: float = 1.0
+    temperature: float = Field(default=0.05, gt=0, description="of the scores of the embeddings")
+    target_temperature: float = Field(default=0.1, gt=0, description="of the likeness of the captions")
+
+
 class ObjectiveConfig(Settings):
-    """Total: L_match + L_rel + 0.2 L_proto + L_moco; every part is a switch."""
+    """Total: L_match + L_rel + 0.2 L_proto + L_moco, and L_soft where it is on; every part is a switch."""
 
     matching: MatchingConfig = MatchingConfig()
     prototypes: PrototypeConfig = PrototypeConfig()
     relation: RelationConfig = RelationConfig()
     momentum: MomentumConfig = MomentumConfig()
+    soft_positives: SoftPositiveConfig = SoftPositiveConfig()
 
 
 class OptimiserConfig(Settings):

@@ -15,6 +15,7 @@ from model.nn.encoder import Encoding
 from model.nn.image_encoder import JointBatchNorm
 from training.config import OptimiserConfig, TrainingConfig
 from training.data.batches import Batch
+from training.data.meanings import Meanings
 from training.distributed import Draw, Group
 from training.losses import Pairs
 from training.momentum import MomentumEncoder
@@ -111,7 +112,8 @@ class Trainer:
         with self.group.own_random(Draw.DROPOUT, self.config.seed, self.step, place):
             image, text = self._encode(self.network, batch)
         pairs = Pairs(image.embedding, text.embedding, batch.image_of_caption, batch.image_ids)
-        parts: Mapping[str, Tensor] = self.objective(self.step, image, text, pairs, self._momentum_keys(batch))
+        keys = self._momentum_keys(batch)
+        parts: Mapping[str, Tensor] = self.objective(self.step, image, text, pairs, keys, batch.meanings)
         return parts
 
     def _encode(self, network: AAHR, batch: Batch) -> tuple[Encoding, Encoding]:
@@ -191,4 +193,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         texts=type(batch.texts)(*(tensor.to(device) for tensor in batch.texts)),
         image_of_caption=batch.image_of_caption.to(device),
         image_ids=batch.image_ids.to(device),
+        meanings=None if batch.meanings is None else Meanings(*(part.to(device) for part in batch.meanings)),
     )

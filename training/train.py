@@ -23,6 +23,7 @@ from training.checkpoint import (
 )
 from training.config import TrainingConfig
 from training.data.batches import Batch, BatchPlan, Collator, plan_epoch, steps_per_epoch
+from training.data.meanings import MeaningTable, caption_meanings
 from training.data.sources import SplitFeatures, check_data, fit_reduction, join_splits, load_splits, mask_token_of
 from training.data.views import views_of
 from training.distributed import Draw, Group, process_group
@@ -106,6 +107,7 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
         check_data(config, cache)
         train_splits = load_splits(config, "train", backbones, cache, views_of(config.batch))
         val_splits = load_splits(config, "val", backbones, cache)
+        meanings = _meanings(config, train_splits, backbones, cache)
     network = build_network(config, backbones)
     joined = join_splits(train_splits)
     fit_reduction(network, joined.views[0], config.seed)
@@ -120,9 +122,18 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
         trainer=Trainer(config, network, steps, device, group),
         train=joined,
         val=val,
-        collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones)),
+        collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones), meanings),
         log=RunLog(directory, config, steps, processes=group.size, device=device),
     )
+
+
+def _meanings(
+    config: TrainingConfig, train_splits: Mapping[str, SplitFeatures], backbones: Backbones, cache: Path
+) -> MeaningTable | None:
+    """What soft positives are known by, where the recipe has them."""
+    if not config.objective.soft_positives.enabled:
+        return None
+    return caption_meanings({name: split.dataset for name, split in train_splits.items()}, backbones, cache)
 
 
 def _planned_steps(config: TrainingConfig, train_split: SplitFeatures) -> int:

@@ -16,6 +16,7 @@ from tests.toy import DIMENSIONS, toy_config, toy_dataset
 from training import objective
 from training.config import BatchConfig, TrainingConfig
 from training.data.batches import Batch, Collator, plan_epoch
+from training.data.meanings import Meanings
 from training.distributed import Group, process_group
 from training.loop import Trainer
 
@@ -31,7 +32,9 @@ def equal_config(**changes: object) -> TrainingConfig:
 def train_toy(group: Group, config: TrainingConfig, dtype: torch.dtype) -> dict[str, Any]:
     """Losses of some steps over batches of 8 pictures with unequal numbers of captions, and all state afterwards."""
     dataset, tables = toy_dataset()
-    collate = Collator(dataset, tables.views, tables.texts, BatchConfig(drop_cells=0, change_words=0))
+    collate = Collator(
+        dataset, tables.views, tables.texts, BatchConfig(drop_cells=0, change_words=0), meanings=tables.meanings
+    )
     torch.manual_seed(group.rank)  # the weights of the first process count
     torch.set_default_dtype(dtype)
     scores = partial(scores_as, dtype)
@@ -56,7 +59,9 @@ def as_type(batch: Batch, dtype: torch.dtype) -> Batch:
         for item in (batch.images, batch.texts)
         if isinstance(item, LocalFeatures)
     )
-    return batch._replace(images=images, texts=texts)
+    assert batch.meanings is not None
+    meanings = Meanings(*(part.to(dtype) for part in batch.meanings))
+    return batch._replace(images=images, texts=texts, meanings=meanings)
 
 
 def main(out: Path, broken_rank: int | None) -> None:

@@ -12,6 +12,7 @@ from model.nn.aahr import TokenBatch
 from model.nn.features import LocalFeatures
 from training.config import BatchConfig
 from training.data.dataset import ImageTextDataset
+from training.data.meanings import Meanings, MeaningTable
 
 Rows = NDArray[np.int64]
 
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
     texts: LocalFeatures | TokenBatch
     image_of_caption: Tensor  # [M]
     image_ids: Tensor  # [N]
+    meanings: Meanings | None = None  # where the recipe has soft positives
 
 
 class ImageSource(Protocol):
@@ -85,6 +87,7 @@ class Collator:
     texts: TextSource
     augmentation: BatchConfig
     mask_token: int | None = None
+    meanings: MeaningTable | None = None
 
     def __call__(self, plan: BatchPlan) -> Batch:
         """The batch of a plan. Augmentation draws from torch's global generator."""
@@ -98,6 +101,7 @@ class Collator:
             texts=texts,
             image_of_caption=torch.from_numpy(plan.image_of_caption),
             image_ids=torch.from_numpy(self.dataset.image_ids[plan.image_rows]),
+            meanings=None if self.meanings is None else self.meanings.batch(plan.image_rows, plan.caption_rows),
         )
 
     def _images(self, plan: BatchPlan) -> LocalFeatures:
