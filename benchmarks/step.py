@@ -2,8 +2,9 @@
 
     python benchmarks/step.py --json OUT [--device cuda]
 
-Real steps of the real `Trainer` with all parts active, on random features of the recipe's shapes: `paper-f30k` (D 1024,
-128 images with 36 regions) and `mini`. Backbones are left out, also where a recipe trains one along: features come in.
+Real steps of the real `Trainer` with all parts active. `paper-f30k` (D 1024, 128 images with 36 regions) and
+`mini-frozen` get random features of their shapes, without backbones, also where BERT is trained along; `mini` is timed
+with the backbones that it trains, in bf16 and in fp32, on random cells and words.
 """
 
 import json
@@ -21,11 +22,13 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 import typer
+from torch import Tensor
 
 import training.objective as objective_module
 from model.config import FeatureDimensions, ModelConfig
-from model.nn.aahr import AAHR
+from model.nn.aahr import AAHR, TokenBatch
 from model.nn.features import LocalFeatures
+from training.checkpoint import Backbones, build_network, load_backbones
 from training.config import TrainingConfig, load_config
 from training.data.batches import Batch
 from training.data.meanings import Meanings
@@ -35,6 +38,8 @@ RECIPES = Path(__file__).resolve().parent.parent / "training" / "configs"
 STEP_ROUNDS = 3
 PLANNED_STEPS = 1000
 SHORTEST, WORDS = 8, 32
+SMALLEST_TOKEN, LARGEST_TOKEN = 1000, 30000
+"""Of MiniLM's vocabulary, without its special tokens."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,34 @@ class Features:
     text: FeatureDimensions
 
 
-FEATURES = {
-    "paper-f30k": Features(
-        cells=36,
-        image=FeatureDimensions(local_dimension=2048, global_dimension=512),
-        text=FeatureDimensions(local_dimension=768, global_dimension=512),
+@dataclass(frozen=True)
+class Timed:
+    """A recipe, and the features that stand for its backbones; without them the trained backbones are timed as well."""
+
+    recipe: str
+    features: Features | None = None
+    settings: tuple[str, ...] = ()
+
+
+TIMED = {
+    "paper-f30k": Timed(
+        "paper-f30k",
+        Features(
+            cells=36,
+            image=FeatureDimensions(local_dimension=2048, global_dimension=512),
+            text=FeatureDimensions(local_dimension=768, global_dimension=512),
+        ),
     ),
-    "mini": Features(
-        cells=49,
-        image=FeatureDimensions(local_dimension=1280, global_dimension=1280),
-        text=FeatureDimensions(local_dimension=384, global_dimension=384),
+    "mini-frozen": Timed(
+        "mini-frozen",
+        Features(
+            cells=49,
+            image=FeatureDimensions(local_dimension=1280, global_dimension=1280),
+            text=FeatureDimensions(local_dimension=384, global_dimension=384),
+        ),
     ),
+    "mini, bf16": Timed("mini", settings=("precision=bf16",)),
+    "mini, fp32": Timed("mini", settings=("precision=fp32",)),
 }
 
 
@@ -112,9 +134,7 @@ def main(
 
 def step_report(device: torch.device, rounds: int) -> dict[str, Any]:
     """Median seconds of a step and of its parts, for every recipe."""
-    return {
-        name: _time_steps(load_config(RECIPES / f"{name}.toml"), FEATURES[name], device, rounds) for name in FEATURES
-    }
+    return {name: _time_steps(timed, device, rounds) for name, timed in TIMED.items()}
 
 
 def synchronise(device: torch.device) -> None:
@@ -123,10 +143,17 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _time_steps(config: TrainingConfig, features: Features, device: torch.device, rounds: int) -> dict[str, Any]:
+def _time_steps(timed: Timed, device: torch.device, rounds: int) -> dict[str, Any]:
     torch.manual_seed(0)
-    trainer = _trainer(config, features, device)
-    batch = _random_batch(config, features)
+    config = load_config(RECIPES / f"{timed.recipe}.toml", timed.settings)
+    if timed.features is None:
+        backbones = load_backbones(config)
+        network, images, texts = build_network(config, backbones), _stem_cells(config, backbones), _tokens(config)
+    else:
+        network = AAHR(config.model, timed.features.image, timed.features.text)
+        images, texts = _image_features(config, timed.features), _word_features(config, timed.features)
+    trainer = _trainer(config, network, device)
+    batch = _batch(config, images, texts)
     rows = []
     for turn in range(rounds + 1):
         watch = Stopwatch(device)
@@ -145,7 +172,7 @@ def _time_steps(config: TrainingConfig, features: Features, device: torch.device
     }
 
 
-def _trainer(config: TrainingConfig, features: Features, device: torch.device) -> Trainer:
+def _trainer(config: TrainingConfig, network: AAHR, device: torch.device) -> Trainer:
     """A trainer whose parts are all active, with full queues."""
     objective = config.objective.model_copy(
         update={
@@ -154,7 +181,7 @@ def _trainer(config: TrainingConfig, features: Features, device: torch.device) -
         }
     )
     config = config.model_copy(update={"objective": objective})
-    trainer = Trainer(config, AAHR(config.model, features.image, features.text), PLANNED_STEPS, device)
+    trainer = Trainer(config, network, PLANNED_STEPS, device)
     momentum = trainer.objective.momentum
     assert momentum is not None
     for queue in (momentum.image_queue, momentum.text_queue):
@@ -163,28 +190,54 @@ def _trainer(config: TrainingConfig, features: Features, device: torch.device) -
     return trainer
 
 
-def _random_batch(config: TrainingConfig, features: Features) -> Batch:
-    """Images with their captions of 8 to 32 words, as they leave the backbones and the reduction."""
-    images, captions = config.batch.images, config.batch.images * config.batch.captions_per_image
+def _batch(config: TrainingConfig, images: LocalFeatures, texts: LocalFeatures | TokenBatch) -> Batch:
+    image_of_caption = torch.arange(config.batch.images).repeat_interleave(config.batch.captions_per_image)
+    meanings = (F.normalize(torch.randn(count, 384), dim=-1) for count in (config.batch.images, len(image_of_caption)))
+    return Batch(images, texts, image_of_caption, torch.arange(config.batch.images), Meanings(*meanings))
+
+
+def _image_features(config: TrainingConfig, features: Features) -> LocalFeatures:
+    """Images as they leave the backbone and the reduction."""
     cells, width = _seen(config.model, features)
-    lengths = torch.randint(SHORTEST, WORDS + 1, (captions,))
-    return Batch(
-        images=LocalFeatures(
-            torch.randn(images, cells, width),
-            torch.ones(images, cells, dtype=torch.bool),
-            torch.randn(images, features.image.global_dimension),
-        ),
-        texts=LocalFeatures(
-            torch.randn(captions, WORDS, features.text.local_dimension),
-            torch.arange(WORDS) < lengths[:, None],
-            torch.randn(captions, features.text.global_dimension),
-        ),
-        image_of_caption=torch.arange(images).repeat_interleave(config.batch.captions_per_image),
-        image_ids=torch.arange(images),
-        meanings=Meanings(
-            *(F.normalize(torch.randn(count, features.text.global_dimension), dim=-1) for count in (images, captions))
-        ),
+    images = config.batch.images
+    return LocalFeatures(
+        torch.randn(images, cells, width),
+        torch.ones(images, cells, dtype=torch.bool),
+        torch.randn(images, features.image.global_dimension),
     )
+
+
+def _word_features(config: TrainingConfig, features: Features) -> LocalFeatures:
+    """Captions as they leave the backbone."""
+    mask = _word_mask(config)
+    captions, words = mask.shape
+    return LocalFeatures(
+        torch.randn(captions, words, features.text.local_dimension),
+        mask,
+        torch.randn(captions, features.text.global_dimension),
+    )
+
+
+def _stem_cells(config: TrainingConfig, backbones: Backbones) -> LocalFeatures:
+    """Images as they leave the frozen blocks of the image backbone."""
+    preprocessing = backbones.image.preprocessing
+    assert preprocessing is not None
+    with torch.no_grad():
+        found: LocalFeatures = backbones.image(
+            torch.randn(config.batch.images, 3, preprocessing.size, preprocessing.size)
+        )
+    return found
+
+
+def _tokens(config: TrainingConfig) -> TokenBatch:
+    mask = _word_mask(config)
+    return TokenBatch(torch.randint(SMALLEST_TOKEN, LARGEST_TOKEN, mask.shape), mask.long())
+
+
+def _word_mask(config: TrainingConfig) -> Tensor:
+    """Captions of 8 to 32 words."""
+    captions = config.batch.images * config.batch.captions_per_image
+    return torch.arange(WORDS) < torch.randint(SHORTEST, WORDS + 1, (captions, 1))
 
 
 def _seen(model: ModelConfig, features: Features) -> tuple[int, int]:
@@ -210,6 +263,7 @@ def _watched(trainer: Trainer, watch: Stopwatch) -> Iterator[None]:
         ("momentum copy: update", slow, "update"),
         ("matching", objective, "matching"),
         ("prototypes", objective.prototypes, "forward"),
+        ("soft positives", objective_module, "soft_positive_loss"),
         ("momentum contrast", momentum, "forward"),
         ("relation", relation, "forward"),
         ("correlations", objective_module, "fragment_scores"),
@@ -222,6 +276,10 @@ def _watched(trainer: Trainer, watch: Stopwatch) -> Iterator[None]:
         ("backward", torch.Tensor, "backward"),
         ("optimiser", trainer.optimiser, "step"),
     ]
+    if network.image_tail is not None:
+        named.append(("image blocks", network.image_tail, "forward"))
+    if network.text_backbone is not None:
+        named.append(("text backbone", network.text_backbone, "forward"))
     with ExitStack() as stack:
         for name, owner, attribute in named:
             timed = watch.around(name, getattr(owner, attribute))
