@@ -75,6 +75,23 @@ def train(
 
 
 @app.command()
+def average(
+    first: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train`.")],
+    second: Annotated[Path, typer.Argument(help="Checkpoint of another run of the same network.")],
+    out: Annotated[Path, typer.Option(help="Directory of the new checkpoint.")],
+    shares: Annotated[
+        list[float] | None, typer.Option("--share", help="Of the second; the best on val of all.")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+) -> None:
+    """Write the mean of two runs' parameters, in the share that is best on val."""
+    from training.average import average as average_checkpoints
+
+    share = average_checkpoints(first, second, out, shares=shares or [0.5], cache=cache)
+    typer.echo(f"{out}: {1 - share:g} of {first}, {share:g} of {second}")
+
+
+@app.command()
 def evaluate(
     directory: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train` or model of `aahr export`.")],
     data: Annotated[Path, typer.Option(help="Captions in Karpathy's format, or a directory in SCAN's.")],

@@ -25,8 +25,20 @@ PARAMETERS, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
 EXPECTED = "a checkpoint directory, as `aahr train` writes it"
 
 
+class Parent(Settings):
+    """A checkpoint that went into an average, with the hashes of its parameters and its recipe."""
+
+    name: str
+    sha256: str
+    config_sha256: str
+    share: float
+
+
 class CheckpointManifest(Settings):
-    """What a checkpoint is and what it was made from. `evaluation` holds val metrics as `<data set>/<metric>`."""
+    """What a checkpoint is and what it was made from. `evaluation` holds val metrics as `<data set>/<metric>`.
+
+    Of an average, `parents` are the checkpoints between which it lies; seed, epoch and step are those of the first.
+    """
 
     format: Literal["aahr-checkpoint/1"]
     name: str
@@ -40,6 +52,7 @@ class CheckpointManifest(Settings):
     evaluation: dict[str, float]
     versions: dict[str, str]
     git_commit: str | None
+    parents: tuple[Parent, ...] = ()
     files: dict[str, FileEntry]
 
 
@@ -124,6 +137,7 @@ def save_checkpoint(
     network: AAHR,
     progress: Progress,
     state: dict[str, Any] | None = None,
+    parents: tuple[Parent, ...] = (),
 ) -> None:
     """Write a checkpoint in one rename: what was trained, parameters in fp16 and buffers in fp32.
 
@@ -150,6 +164,7 @@ def save_checkpoint(
             evaluation=progress.evaluation,
             versions=library_versions(),
             git_commit=git_commit(),
+            parents=parents,
             files=describe_files(staging, names),
         )
         (staging / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from model.errors import ConfigError
+from model.nn.aahr import AAHR
 from training.checkpoint import (
     Backbones,
     Progress,
@@ -201,7 +202,7 @@ def _finish_epoch(run: Run, parts: Mapping[str, float]) -> None:
 
 
 def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
-    evaluation = evaluate_splits(run)
+    evaluation = evaluate_splits(run.trainer.evaluated, run.val)
     score = evaluation[f"{run.config.select_on}/rsum"]
     if score > run.best:
         run.best = score
@@ -215,11 +216,11 @@ def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
     run.log.epoch(run.epoch, run.trainer.step, parts, evaluation, best=score == run.best)
 
 
-def evaluate_splits(run: Run) -> dict[str, float]:
-    """Val metrics of every data set as `<data set>/<metric>`."""
+def evaluate_splits(network: AAHR, splits: Mapping[str, SplitFeatures]) -> dict[str, float]:
+    """Metrics of every data set as `<data set>/<metric>`."""
     found = {}
-    for name, split in run.val.items():
-        images, texts = embed_split(run.trainer.evaluated, split)
+    for name, split in splits.items():
+        images, texts = embed_split(network, split)
         metrics = retrieval_metrics(images @ texts.T, split.dataset.image_of_caption)
         found.update({f"{name}/{metric}": value for metric, value in metrics.items()})
     return found

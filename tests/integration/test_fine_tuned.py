@@ -20,9 +20,9 @@ QUERIES = ["a red ball on a table", "two white birds by the sea"]
 
 
 def small_recipe() -> TrainingConfig:
-    """Two steps of the default on a few scenes, with momentum and prototypes active."""
+    """Two steps of half of the default on a few scenes, with momentum, prototypes and soft positives active."""
     settings = ("epochs=2", "precision=fp32", "model.image_backbone.trainable_blocks=1", "batch.captions_per_image=1")
-    return scenes_recipe("mini", SCENES, *settings)
+    return scenes_recipe("mini-soft", SCENES, *settings)
 
 
 @pytest.fixture(scope="module")
