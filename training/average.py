@@ -34,18 +34,19 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
     config = parents[0].config
     backbones = load_backbones(config)
     network = load_network(parents[0], backbones)
-    states = [dict(load_network(parent, load_backbones(config)).state_dict()) for parent in parents]
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    other = load_network(parents[1], load_backbones(config)).state_dict()
     val = {
         name: split.reduced(network.cached_reduction)
         for name, split in load_splits(config, "val", backbones, cache).items()
     }
     found: dict[float, dict[str, float]] = {}
     for share in shares:
-        network.load_state_dict(_mixed(states[0], states[1], share))
+        network.load_state_dict(_mixed(state, other, share))
         found[share] = evaluate_splits(network, val)
         Console().print(f"share {share:g}: val {config.select_on} rSum {found[share][f'{config.select_on}/rsum']:.1f}")
     best = max(shares, key=lambda share: found[share][f"{config.select_on}/rsum"])
-    network.load_state_dict(_mixed(states[0], states[1], best))
+    network.load_state_dict(_mixed(state, other, best))
     save_checkpoint(
         out,
         config=config,
