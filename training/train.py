@@ -24,6 +24,7 @@ from training.checkpoint import (
 )
 from training.config import TrainingConfig
 from training.data.batches import Batch, BatchPlan, Collator, plan_epoch, steps_per_epoch
+from training.data.dataset import ImageTextDataset
 from training.data.meanings import MeaningTable, caption_meanings
 from training.data.sources import SplitFeatures, check_data, fit_reduction, join_splits, load_splits, mask_token_of
 from training.data.views import views_of
@@ -108,9 +109,9 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
         check_data(config, cache)
         train_splits = load_splits(config, "train", backbones, cache, views_of(config.batch))
         val_splits = load_splits(config, "val", backbones, cache)
-        meanings = _meanings(config, train_splits, backbones, cache)
+        joined = join_splits(train_splits)
+        meanings = _meanings(config, joined.dataset, backbones, cache)
     network = build_network(config, backbones)
-    joined = join_splits(train_splits)
     fit_reduction(network, joined.views[0], config.seed)
     joined = joined.reduced(network.cached_reduction)
     val = {name: split.reduced(network.cached_reduction) for name, split in val_splits.items()}
@@ -129,12 +130,12 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
 
 
 def _meanings(
-    config: TrainingConfig, train_splits: Mapping[str, SplitFeatures], backbones: Backbones, cache: Path
+    config: TrainingConfig, dataset: ImageTextDataset, backbones: Backbones, cache: Path
 ) -> MeaningTable | None:
     """What soft positives are known by, where the recipe has them."""
     if not config.objective.soft_positives.enabled:
         return None
-    return caption_meanings({name: split.dataset for name, split in train_splits.items()}, backbones, cache)
+    return caption_meanings(dataset, backbones, cache)
 
 
 def _planned_steps(config: TrainingConfig, train_split: SplitFeatures) -> int:

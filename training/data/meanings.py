@@ -1,6 +1,5 @@
 """What captions mean to the untrained text backbone: by this the soft positives of a batch are known."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from model.preprocess import TextTokenizer
 from training.checkpoint import Backbones
-from training.data.dataset import ImageTextDataset, concatenate
+from training.data.dataset import ImageTextDataset
 from training.data.features import text_feature_table
 
 
@@ -37,15 +36,14 @@ class MeaningTable:
         return Meanings(torch.from_numpy(self.images[image_rows]), torch.from_numpy(self.captions[caption_rows]))
 
 
-def caption_meanings(datasets: Mapping[str, ImageTextDataset], backbones: Backbones, cache: Path) -> MeaningTable:
-    """Meanings of the data sets one after the other, by the text backbone as it is before training.
+def caption_meanings(dataset: ImageTextDataset, backbones: Backbones, cache: Path) -> MeaningTable:
+    """Meanings of a data set by the text backbone as it is before training.
 
     Features that the cache lacks are computed. Call it before the backbone is trained.
     """
-    joined = concatenate(list(datasets.values()))
     tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
-    features = text_feature_table(backbones.text, tokenizer, joined.captions, cache)
-    return MeaningTable(features.global_features, joined.image_of_caption)
+    features = text_feature_table(backbones.text, tokenizer, dataset.captions, cache)
+    return MeaningTable(features.global_features, dataset.image_of_caption)
 
 
 def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
