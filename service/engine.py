@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index.gallery import GalleryItem, Modality
+from index.items import Item, Modality
 from index.search import LoadedIndex, check_model, resolve_target
 from index.store import load_index
 from model.errors import InvalidInput
@@ -168,7 +168,7 @@ def unit_vector(values: list[float], dimension: int) -> NDArray[np.float32]:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def item_fields(item: GalleryItem, with_payload: bool) -> dict[str, object]:
+def item_fields(item: Item, with_payload: bool) -> dict[str, object]:
     """The fields of an item that are shown."""
     return {
         "id": item.id,

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from index.gallery import Modality
+from index.items import Modality
 from model.preprocess import clean_text
 
 MAX_LIMIT = 1000

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter
 
-from index.gallery import Modality
+from index.items import Modality
 from model.preprocess import MAX_PIXELS, MAX_TEXT_CHARACTERS
 from service.deps import ResourcesDep
 from service.engine import index_ref

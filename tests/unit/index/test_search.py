@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from index.gallery import Modality
+from index.items import Modality
 from index.search import LoadedIndex, check_model, resolve_target
 from model.errors import ArtifactMismatch, InvalidInput, ItemNotFound
 from tests.unit.index.drafts import DIMENSION, make_draft, publish_draft, unit_rows

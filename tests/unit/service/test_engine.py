@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index.gallery import Modality
+from index.items import Modality
 from model.errors import ArtifactMismatch, ArtifactMissing, UnreadableImage
 from model.preprocess import Tokens
 from model.runtime import Runtime

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from index.gallery import image_item_id, text_item_id
+from index.items import image_item_id, text_item_id
 from tests.galleries import build_gallery, picture_bytes
 from tests.unit.service.conftest import LOOPBACK, make_app
 
