@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from redis import Redis
 
-from service.cache import NAMESPACE, PAUSE_S
+from service.cache.redis import NAMESPACE, PAUSE_S
 from tests.galleries import BuiltGallery, build_gallery, picture_bytes
 from tests.servers import eventually, free_port, redis_server, served
 

@@ -1,24 +1,15 @@
-"""Where answers are kept: Redis, or a bounded cache in this process, behind one interface.
-
-Both store bytes under a key that already names the model, the index version and every field of the request.
-A cache can only make answers faster: no failure of it reaches a request.
-"""
+"""The cache that several replicas share: a Redis that may be slow, gone, or full of other things."""
 
 import logging
 import time
 import zlib
-from collections.abc import Callable
-from threading import Lock
-from typing import Protocol
 
-from cachetools import TTLCache
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from model.errors import ConfigError
-from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -27,51 +18,6 @@ TIMEOUT_S = 0.05
 PAUSE_S = 3.0
 _CONNECTIONS = 64
 _CHECKSUM_BYTES = 4
-# What an entry of the in-process cache costs beside its value: key, list node, timestamps.
-_ENTRY_BYTES = 400
-
-
-class Cache(Protocol):
-    """Bytes by key, forgotten after a time; `name` says which kind it is."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def get(self, key: str) -> bytes | None: ...
-
-    async def put(self, key: str, value: bytes) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-class MemoryCache:
-    """The least recently used entries leave first; thread-safe; bounded by bytes."""
-
-    name = "memory"
-
-    def __init__(self, max_bytes: int, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._entries: TTLCache[str, bytes] = TTLCache(max_bytes, ttl_s, clock, lambda value: len(value) + _ENTRY_BYTES)
-        self._lock = Lock()
-
-    @property
-    def bytes_held(self) -> int:
-        """What the entries and their keeping take."""
-        with self._lock:
-            return int(self._entries.currsize)
-
-    async def get(self, key: str) -> bytes | None:
-        with self._lock:
-            return self._entries.get(key)
-
-    async def put(self, key: str, value: bytes) -> None:
-        if len(value) + _ENTRY_BYTES > self._entries.maxsize:
-            return
-        with self._lock:
-            self._entries[key] = value
-
-    async def close(self) -> None:
-        with self._lock:
-            self._entries.clear()
 
 
 class RedisCache:
@@ -90,7 +36,7 @@ class RedisCache:
         if self._is_paused():
             return None
         try:
-            return _open(await self._redis.get(NAMESPACE + key))
+            return _strip_checksum(await self._redis.get(NAMESPACE + key))
         except (RedisError, OSError) as error:
             self._note(error)
             return None
@@ -99,7 +45,7 @@ class RedisCache:
         if self._is_paused():
             return
         try:
-            await self._redis.set(NAMESPACE + key, _seal(value), ex=self._ttl_s)
+            await self._redis.set(NAMESPACE + key, _add_checksum(value), ex=self._ttl_s)
         except (RedisError, OSError) as error:
             self._note(error)
 
@@ -138,25 +84,13 @@ def _connect_lazily(url: str, timeout_s: float) -> Redis:
     return Redis.from_pool(pool)
 
 
-def _seal(value: bytes) -> bytes:
+def _add_checksum(value: bytes) -> bytes:
     return zlib.crc32(value).to_bytes(_CHECKSUM_BYTES) + value
 
 
-def _open(stored: object) -> bytes | None:
+def _strip_checksum(stored: object) -> bytes | None:
     """The value, or None where something else stands under the key: Redis is shared and may hold anything."""
     if not isinstance(stored, bytes) or len(stored) < _CHECKSUM_BYTES:
         return None
     checksum, value = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
     return value if zlib.crc32(value).to_bytes(_CHECKSUM_BYTES) == checksum else None
-
-
-def make_cache(settings: Settings) -> Cache:
-    """Redis where REDIS_URL is set, else the in-process cache. Raises ConfigError for a bad REDIS_URL."""
-    if settings.redis_url is None:
-        return MemoryCache(settings.cache_bytes, settings.cache_ttl_s)
-    return RedisCache(settings.redis_url.get_secret_value(), settings.cache_ttl_s)
-
-
-async def warn_if_unreachable(cache: Cache) -> None:
-    """One read at start, so that a Redis that is not there is in the log before the first request."""
-    await cache.get("at-start")
