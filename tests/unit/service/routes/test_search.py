@@ -87,7 +87,14 @@ def test_without_payload_and_with(client: TestClient) -> None:
 
 
 def test_offset_beyond_the_gallery_is_empty(client: TestClient) -> None:
-    assert results(client, text="red", offset=1_000_000_000) == []
+    assert results(client, text="red", offset=client.get("/info").json()["limits"]["max_offset"]) == []
+
+
+def test_offset_above_the_limit_that_info_names_is_refused(client: TestClient) -> None:
+    above = client.get("/info").json()["limits"]["max_offset"] + 1
+    response = client.post("/search", json={"text": "red", "offset": above})
+    assert (response.status_code, response.json()["error"]["field"]) == (422, "offset")
+    assert response.json()["error"]["message"].endswith(f"less than or equal to {above - 1}")
 
 
 def test_gallery_without_captions(tmp_path_factory: pytest.TempPathFactory) -> None:
