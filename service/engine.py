@@ -22,6 +22,8 @@ from service.timing import Stopwatch
 
 log = logging.getLogger(__name__)
 
+_ENCODER_FAILED = "an encoder failed; the reason is in the log of the service, which tries again at /health/ready"
+
 
 class EncodedQuery(NamedTuple):
     """A query as a vector, and what it is: the modality decides what is searched by default."""
@@ -61,9 +63,9 @@ class Engine:
         """Run both encoders once; whether they work is what `check_ready` says afterwards."""
         try:
             self.runtime.warm_up()
-        except Exception as error:
-            self._failure = f"the encoders do not work: {error}"
-            log.exception("the encoders do not work")
+        except Exception:
+            self._failure = _ENCODER_FAILED
+            log.exception("an encoder failed")
         else:
             self._warm, self._failure = True, None
 
@@ -150,8 +152,8 @@ class Engine:
         except InvalidInput:
             raise
         except Exception as error:
-            self._failure = f"the encoders do not work: {error}"
-            log.exception("the encoders do not work")
+            self._failure = _ENCODER_FAILED
+            log.exception("an encoder failed")
             raise NotReadyError(self._failure) from error
 
 

@@ -58,8 +58,9 @@ def read_picture(index: LoadedIndex, item_id: str, known_etags: str) -> Picture:
 
     Raises ItemNotFound for an unknown id, and for a file that is gone, lies elsewhere or is no picture any more.
     """
-    path = index.image_path(item_id)
+    index.item(item_id)
     try:
+        path = index.image_path(item_id)
         status = path.stat()
         etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
         if etag in known_etags:
@@ -68,4 +69,6 @@ def read_picture(index: LoadedIndex, item_id: str, known_etags: str) -> Picture:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             return Picture(etag, content, image.get_format_mimetype() or "application/octet-stream")
     except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
-        raise ItemNotFound(f"the picture of {item_id} cannot be read any more; rebuild the index") from error
+        raise ItemNotFound(
+            f"the picture of {item_id} cannot be read any more; rebuild the index", detail=str(error)
+        ) from error

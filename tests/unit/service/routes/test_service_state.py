@@ -35,6 +35,6 @@ def test_broken_encoder_is_live_and_not_ready_until_it_works_again(
             response = client.get("/health/ready")
             assert response.status_code == 503
             assert response.json()["error"]["code"] == "not_ready"
-            assert "out of memory" in response.json()["error"]["message"]
+            assert "an encoder failed" in response.json()["error"]["message"]
             assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").status_code == 200
