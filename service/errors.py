@@ -70,6 +70,18 @@ class ForbiddenError(AahrError):
     code = "forbidden"
 
 
+class UntrustedHost(AahrError):
+    """The request names a host that the service is not known by."""
+
+    code = "untrusted_host"
+
+
+class CrossOriginError(AahrError):
+    """A browser sends the request for a page of another origin."""
+
+    code = "cross_origin"
+
+
 class NotReadyError(AahrError):
     """The service cannot answer yet, or not any more."""
 
@@ -78,7 +90,9 @@ class NotReadyError(AahrError):
 
 STATUS: Mapping[type[AahrError], HTTPStatus] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
+    UntrustedHost: HTTPStatus.BAD_REQUEST,
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    CrossOriginError: HTTPStatus.FORBIDDEN,
     ForbiddenError: HTTPStatus.FORBIDDEN,
     ItemNotFound: HTTPStatus.NOT_FOUND,
     ArtifactError: HTTPStatus.CONFLICT,

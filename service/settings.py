@@ -1,13 +1,30 @@
 """Settings of the service: arguments of `serve` before environment variables before defaults."""
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.errors import ConfigError
+
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
+
+
+def _split_hosts(value: object) -> object:
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _check_hosts(names: frozenset[str]) -> frozenset[str]:
+    cleaned = frozenset(name.strip().strip("[]").lower() for name in names)
+    if not all(name == "*" or _HOST.fullmatch(name) for name in cleaned):
+        raise ValueError("host names without scheme, port and path, such as search.example.org, or * alone")
+    return cleaned
+
+
+HostList = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_hosts), AfterValidator(_check_hosts)]
 
 
 class Settings(BaseSettings):
@@ -31,7 +48,12 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = Field(
         default=None,
         min_length=1,
-        description="Bearer token of /admin/*; without one, loopback only.",
+        description="Bearer token of /admin/*; without one, loopback only. Behind a proxy on this machine set one.",
+    )
+    allowed_hosts: HostList = Field(
+        default=frozenset(),
+        description="Names, separated by commas, under which the service is reached beside localhost and its own "
+        "address, as behind a proxy; * for any, which lets web pages read answers through DNS rebinding.",
     )
     redis_url: SecretStr | None = Field(
         default=None, validation_alias="REDIS_URL", description="Where results are cached; default: in this process."

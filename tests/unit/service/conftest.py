@@ -15,6 +15,7 @@ from service.settings import Settings
 from tests.galleries import BuiltGallery, build_gallery
 
 LOOPBACK = ("127.0.0.1", 50000)
+ADDRESS = "http://127.0.0.1:8000"
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +37,13 @@ def make_app(index: Path, **settings: object) -> FastAPI:
     return create_app(chosen, Engine.load(index), MemoryCache(chosen.cache_bytes, chosen.cache_ttl_s))
 
 
+def open_client(
+    app: FastAPI, *, client: tuple[str, int] = LOOPBACK, raise_server_exceptions: bool = True
+) -> TestClient:
+    """A client of the application on this machine, or on the one named."""
+    return TestClient(app, ADDRESS, client=client, raise_server_exceptions=raise_server_exceptions)
+
+
 def wait_until_ready(client: TestClient) -> None:
     """Both encoders are warmed after the start of the application."""
     deadline = time.monotonic() + 30
@@ -47,6 +55,6 @@ def wait_until_ready(client: TestClient) -> None:
 @pytest.fixture
 def client(gallery: BuiltGallery) -> Iterator[TestClient]:
     """A client on this machine; what would end as a 500 comes as one."""
-    with TestClient(make_app(gallery.index), raise_server_exceptions=False, client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index), raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client

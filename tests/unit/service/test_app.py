@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from service.deps import get_resources
 from tests.galleries import BuiltGallery
-from tests.unit.service.conftest import LOOPBACK, make_app
+from tests.unit.service.conftest import make_app, open_client
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
@@ -47,7 +47,7 @@ def test_unexpected_exception_has_the_error_shape_and_no_traceback(gallery: Buil
 
     app = make_app(gallery.index)
     app.dependency_overrides[get_resources] = fail
-    with TestClient(app, raise_server_exceptions=False, client=LOOPBACK) as client:
+    with open_client(app, raise_server_exceptions=False) as client:
         response = client.get("/info")
         assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
         assert "private detail" not in response.text

@@ -13,7 +13,7 @@ from model.runtime import Runtime
 from service.errors import internal_message
 from tests.artifacts import write_colour_model
 from tests.galleries import BuiltGallery, build_gallery, picture_bytes
-from tests.unit.service.conftest import LOOPBACK, make_app, wait_until_ready
+from tests.unit.service.conftest import make_app, open_client, wait_until_ready
 
 RED = image_item_id("red.jpg")
 
@@ -26,7 +26,7 @@ def gallery(tmp_path: Path) -> BuiltGallery:
 
 @pytest.fixture
 def client(gallery: BuiltGallery) -> Iterator[TestClient]:
-    with TestClient(make_app(gallery.index), raise_server_exceptions=False, client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index), raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
 
@@ -97,7 +97,7 @@ def test_an_encoder_that_never_warms_up(
     gallery: BuiltGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Runtime, "warm_up", fail_with(tmp_path))
-    with TestClient(make_app(gallery.index), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index)) as client:
         response = client.get("/health/ready")
     assert response.status_code == 503
     assert str(tmp_path) not in response.text

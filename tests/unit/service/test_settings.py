@@ -40,7 +40,13 @@ def test_empty_variables_are_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("AAHR_PORT", "70000"), ("AAHR_PORT", "http"), ("AAHR_WORKERS", "0"), ("AAHR_MAX_BODY_BYTES", "-1")],
+    [
+        *(("AAHR_ALLOWED_HOSTS", value) for value in ("https://a.example", "a.example:80", "a b", "*.a.example")),
+        ("AAHR_PORT", "70000"),
+        ("AAHR_PORT", "http"),
+        ("AAHR_WORKERS", "0"),
+        ("AAHR_MAX_BODY_BYTES", "-1"),
+    ],
 )
 def test_bad_value_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)

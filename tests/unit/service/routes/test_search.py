@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from service.routes.search import cache_key
 from tests.galleries import BuiltGallery, build_gallery, picture_bytes
-from tests.unit.service.conftest import LOOPBACK, make_app
+from tests.unit.service.conftest import make_app, open_client
 
 
 def results(client: TestClient, **fields: Any) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def test_offset_above_the_limit_that_info_names_is_refused(client: TestClient) -
 
 def test_gallery_without_captions(tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = build_gallery(tmp_path_factory.mktemp("bare"), captions=False)
-    with TestClient(make_app(bare.index), client=LOOPBACK) as client:
+    with open_client(make_app(bare.index)) as client:
         answer = client.post("/search", files={"image": picture_bytes("red")}).json()
     assert answer["results"][0]["uri"] == "red.jpg"
     assert answer["query"]["target"] == "image"
@@ -135,7 +135,7 @@ def test_broken_forms(client: TestClient, content_type: str, body: bytes) -> Non
 
 
 def test_too_large_bodies_announced_or_not(gallery: BuiltGallery) -> None:
-    with TestClient(make_app(gallery.index, max_body_bytes=2000), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index, max_body_bytes=2000)) as client:
         headers = {"Content-Type": "application/json"}
         announced = client.post("/search", content=b" " * 2001, headers=headers)
         streamed = client.post("/search", content=iter([b" " * 1001] * 2), headers=headers)
@@ -149,11 +149,11 @@ def test_cache_key_names_model_index_and_request(
     gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     app = make_app(gallery.index)
-    with TestClient(app) as client:
+    with open_client(app) as client:
         index = client.app_state["resources"].engine.index
         key = cache_key("digest", "model", index)
     other = build_gallery(tmp_path_factory.mktemp("other"), captions=False)
-    with TestClient(make_app(other.index)) as client:
+    with open_client(make_app(other.index)) as client:
         other_index = client.app_state["resources"].engine.index
     assert key == cache_key("digest", "model", index)
     assert len({key, cache_key("d", "model", index), cache_key("digest", "m", index)}) == 3
