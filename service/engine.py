@@ -17,7 +17,8 @@ from model.errors import InvalidInput
 from model.preprocess import decode_image
 from model.runtime import Runtime
 from service.errors import InvalidField, NotReadyError
-from service.schemas import Hit, IndexRef, ModelRef, QueryEcho, SearchRequest, SearchResult
+from service.schemas import Hit, QueryEcho, SearchRequest, SearchResult
+from service.served import Served
 from service.timing import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class EncodedQuery(NamedTuple):
 class Engine:
     """One model, and the version of its index that is served; every method may be called from many threads at once.
 
-    `index` is replaced by reference: a request takes it once and finishes with the version that it began with, which
+    `served` is replaced by reference: a request takes it once and finishes with the version that it began with, which
     is freed when the last such request has ended.
     """
 
@@ -45,10 +46,15 @@ class Engine:
         """Raises ArtifactMismatch unless the index was built with the model."""
         check_model(index, runtime)
         self.runtime = runtime
-        self.index = index
+        self.served = Served.of(index, runtime)
         self._warm = False
         self._failure: str | None = None
         self._reloading = Lock()
+
+    @property
+    def index(self) -> LoadedIndex:
+        """The version of the index that is served at this moment."""
+        return self.served.index
 
     @classmethod
     def load(cls, index_directory: Path, model_directory: Path | None = None, *, workers: int | None = None) -> Self:
@@ -102,8 +108,6 @@ class Engine:
                 truncated=query.truncated,
                 notes=[*query.notes, *([note] if note else [])],
             ),
-            index=index_ref(index),
-            model=ModelRef(name=self.runtime.name, model_id=self.runtime.model_id),
         )
 
     def reload(self) -> tuple[LoadedIndex, LoadedIndex]:
@@ -114,7 +118,7 @@ class Engine:
         with self._reloading:
             old, new = self.index, load_index(self.index.directory)
             check_model(new, self.runtime)
-            self.index = new
+            self.served = Served.of(new, self.runtime)
         return old, new
 
     def close(self) -> None:
@@ -179,8 +183,3 @@ def item_fields(item: GalleryItem, with_payload: bool) -> dict[str, object]:
         "caption": item.caption,
         "payload": dict(item.payload) if with_payload else None,
     }
-
-
-def index_ref(index: LoadedIndex) -> IndexRef:
-    """Which version of which index."""
-    return IndexRef(name=index.directory.resolve().name, version=index.version)

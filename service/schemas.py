@@ -147,15 +147,20 @@ class ModelRef(Answer):
 
 
 class SearchResult(Answer):
-    """The part of an answer that is the same whenever the same request meets the same index: it is cached."""
+    """The part of an answer that is the same whenever the same request meets the same items: it is cached."""
 
     results: list[Hit]
     query: QueryEcho
+
+
+class AnsweredBy(Answer):
+    """The part of an answer that is the same for every request to one version of an index."""
+
     index: IndexRef
     model: ModelRef
 
 
-class SearchAnswer(SearchResult):
+class SearchAnswer(AnsweredBy, SearchResult):
     """The answer of a search."""
 
     cached: bool = Field(description="Whether the results were computed for an earlier, equal request.")

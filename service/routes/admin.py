@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.deps import ResourcesDep
-from service.engine import index_ref
 from service.errors import ForbiddenError, UnauthorizedError
 from service.schemas import Reloaded
+from service.served import index_ref
 from service.trust import is_from_this_machine
 
 _bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")

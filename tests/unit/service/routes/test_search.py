@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.routes.search import cache_key
 from tests.galleries import BuiltGallery, build_gallery, picture_bytes
 from tests.unit.service.conftest import make_app, open_client
 
@@ -145,16 +144,14 @@ def test_too_large_bodies_announced_or_not(gallery: BuiltGallery) -> None:
         assert results(client, text="red")
 
 
-def test_cache_key_names_model_index_and_request(
-    gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    app = make_app(gallery.index)
-    with open_client(app) as client:
-        index = client.app_state["resources"].engine.index
-        key = cache_key("digest", "model", index)
-    other = build_gallery(tmp_path_factory.mktemp("other"), captions=False)
-    with open_client(make_app(other.index)) as client:
-        other_index = client.app_state["resources"].engine.index
-    assert key == cache_key("digest", "model", index)
-    assert len({key, cache_key("d", "model", index), cache_key("digest", "m", index)}) == 3
-    assert key != cache_key("digest", "model", other_index)
+def test_answer_from_the_cache_names_the_version_that_is_served(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A rebuild of the same images is another version with equal answers."""
+    gallery = build_gallery(tmp_path_factory.mktemp("again"))
+    with open_client(make_app(gallery.index)) as client:
+        first = client.post("/search", json={"text": "red"}).json()
+        gallery.publish()
+        client.post("/admin/reload")
+        second = client.post("/search", json={"text": "red"}).json()
+    assert (first["cached"], first["index"]["version"]) == (False, "000001")
+    assert (second["cached"], second["index"]["version"]) == (True, "000002")
+    assert first["results"] == second["results"]
