@@ -10,13 +10,14 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index.gallery import GalleryItem, Modality
+from index.gallery import Modality
 from index.search import LoadedIndex, check_model, resolve_target
 from index.store import load_index
 from model.errors import InvalidInput
 from model.preprocess import decode_image
 from model.runtime import Runtime
 from service.errors import InvalidField, NotReadyError
+from service.rendering import shown_fields
 from service.schemas import Hit, QueryEcho, SearchRequest, SearchResult
 from service.served import Served
 from service.timing import Stopwatch
@@ -98,15 +99,21 @@ class Engine:
             wanted = Modality(request.target) if request.target else None
             target, note = resolve_target(query.modality, wanted, index)
             (hits,) = index.search(query.embedding, target, request.limit, request.offset, request.score_threshold)
+        shown = [Hit(**shown_fields(hit.item, request.with_payload), score=hit.score) for hit in hits]
+        hidden = [hit.id for hit in shown if request.with_payload and hit.payload is None]
         return SearchResult(
-            results=[Hit(**item_fields(hit.item, request.with_payload), score=hit.score) for hit in hits],
+            results=shown,
             query=QueryEcho(
                 type=request.type,
                 text=request.text,
                 id=request.id,
                 target=target,
                 truncated=query.truncated,
-                notes=[*query.notes, *([note] if note else [])],
+                notes=[
+                    *query.notes,
+                    *([note] if note else []),
+                    *(f"the payload of {hit_id} is nested too deep to be shown" for hit_id in hidden),
+                ],
             ),
         )
 
@@ -172,14 +179,3 @@ def unit_vector(values: list[float], dimension: int) -> NDArray[np.float32]:
     # The squares of very large numbers overflow, those of very small ones vanish.
     vector /= largest
     return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def item_fields(item: GalleryItem, with_payload: bool) -> dict[str, object]:
-    """The fields of an item that are shown."""
-    return {
-        "id": item.id,
-        "modality": item.modality,
-        "uri": item.uri,
-        "caption": item.caption,
-        "payload": dict(item.payload) if with_payload else None,
-    }

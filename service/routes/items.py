@@ -11,7 +11,7 @@ from index.search import LoadedIndex
 from model.errors import ItemNotFound
 from model.preprocess import FORMATS
 from service.deps import ResourcesDep, StopwatchDep
-from service.engine import item_fields
+from service.rendering import shown_fields, to_json
 from service.schemas import Item
 
 router = APIRouter(tags=["items"])
@@ -28,10 +28,11 @@ class Picture(NamedTuple):
     media_type: str
 
 
-@router.get("/items/{id}")
-async def item(id: str, resources: ResourcesDep) -> Item:
+@router.get("/items/{id}", response_model=Item)
+async def item(id: str, resources: ResourcesDep) -> Response:
     """An item of the gallery: a picture, or a caption of one."""
-    return Item.model_validate(item_fields(resources.engine.index.item(id), with_payload=True))
+    found = Item.model_validate(shown_fields(resources.engine.index.item(id), with_payload=True))
+    return Response(to_json(found), media_type="application/json")
 
 
 @router.get(

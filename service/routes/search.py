@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from index.search import LoadedIndex
 from service.deps import ResourcesDep, SearchRequestDep, StopwatchDep
+from service.rendering import to_json
 from service.schemas import SearchAnswer, SearchRequest
 from service.served import Served
 from service.timing import Stopwatch
@@ -50,7 +51,7 @@ async def search(parsed: SearchRequestDep, watch: StopwatchDep, resources: Resou
 
 
 def _search(resources: ResourcesDep, request: SearchRequest, index: LoadedIndex, watch: Stopwatch) -> bytes:
-    return resources.engine.search(request, index, watch).model_dump_json().encode()
+    return to_json(resources.engine.search(request, index, watch))
 
 
 def _answer(result: bytes, served: Served, cached: bool, watch: Stopwatch) -> Response:
