@@ -1,5 +1,6 @@
 """An application around the tiny model of colours, in this process."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,8 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> BuiltGallery:
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of whoever runs the tests have no say in them."""
-    for name in ("REDIS_URL", "AAHR_ADMIN_TOKEN", "AAHR_INDEX_DIR", "AAHR_MODEL_DIR", "AAHR_HOST", "AAHR_PORT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name == "REDIS_URL" or name.upper().startswith("AAHR_")]:
+        monkeypatch.delenv(name)
 
 
 def make_app(index: Path, **settings: object) -> FastAPI:

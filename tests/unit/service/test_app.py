@@ -17,9 +17,9 @@ SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
 def test_openapi_document_is_the_published_one(client: TestClient) -> None:
-    """A change of the public surface is meant: AAHR_UPDATE_SNAPSHOTS=1 writes the new one."""
+    """A change of the public surface is meant: UPDATE_SNAPSHOTS=1 writes the new one."""
     document = json.dumps(client.get("/openapi.json").json(), indent=2, sort_keys=True) + "\n"
-    if os.environ.get("AAHR_UPDATE_SNAPSHOTS"):
+    if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(document)
     assert document == SNAPSHOT.read_text()
 

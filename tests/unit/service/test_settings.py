@@ -54,6 +54,41 @@ def test_bad_value_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str
         read_settings(index_dir=Path("index"))
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("AAHR_ADMIN_TOKE", "did you mean AAHR_ADMIN_TOKEN?"),
+        ("AAHR_ADMINTOKEN", "did you mean AAHR_ADMIN_TOKEN?"),
+        ("AAHR_INDEX", "did you mean AAHR_INDEX_DIR?"),
+        ("aahr_worker", "did you mean AAHR_WORKERS?"),
+        ("AAHR_REDIS_URL", "did you mean REDIS_URL?"),
+        ("AAHR_", "the settings are AAHR_INDEX_DIR, "),
+        ("AAHR_QQQQQQQQQQ", "the settings are AAHR_INDEX_DIR, "),
+    ],
+)
+def test_unknown_variable_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    with pytest.raises(ConfigError, match=f"the environment variable {name} is not a setting") as caught:
+        read_settings(index_dir=Path("index"))
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_names_of_others_and_lower_case_are_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_AAHR_PORT", "1")
+    monkeypatch.setenv("AAHRPORT", "1")
+    monkeypatch.setenv("aahr_port", "9000")
+    assert read_settings(index_dir=Path("index")).port == 9000
+
+
+def test_workers_are_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert read_settings(index_dir=Path("index")).workers == 1
+
+
 def test_missing_index_names_the_variable() -> None:
     with pytest.raises(ConfigError, match="setting AAHR_INDEX_DIR: field required"):
         read_settings()
