@@ -41,30 +41,37 @@ class Settings(BaseSettings):
 
     index_dir: Path = Field(description="Index directory, as `aahr index rebuild` writes it.")
     model_dir: Path | None = Field(default=None, description="Model artifact; default: the one the index remembers.")
-    host: str = Field(default="127.0.0.1", min_length=1)
-    port: int = Field(default=8000, ge=0, le=65535, description="0 takes any free port.")
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every address of the machine."
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes any free port.")
     workers: int = Field(
         default_factory=usable_cores,
         ge=1,
         le=1024,
-        description="Threads that decode, encode and search; default: one for each core that this process may use.",
+        description="Threads that decode, encode and search; default: one per usable core.",
     )
-    max_body_bytes: int = Field(default=20_000_000, ge=1024, description="Larger request bodies get a 413.")
+    max_body_bytes: int = Field(
+        default=20_000_000, ge=1024, description="Largest accepted request body in bytes; more gets a 413."
+    )
     admin_token: SecretStr | None = Field(
         default=None,
         min_length=1,
-        description="Bearer token of /admin/*; without one, loopback only. Behind a proxy on this machine set one.",
+        description="Bearer token for /admin/*. Without one, only clients on this machine are let in; "
+        "set one behind a proxy.",
     )
     allowed_hosts: HostList = Field(
         default=frozenset(),
-        description="Names, separated by commas, under which the service is reached beside localhost and its own "
-        "address, as behind a proxy; * for any, which lets web pages read answers through DNS rebinding.",
+        description="Comma-separated host names to answer to besides localhost and the service's own address, such as "
+        "the public name behind a proxy. * answers to any name and gives up the protection against DNS rebinding.",
     )
     redis_url: SecretStr | None = Field(
-        default=None, validation_alias="REDIS_URL", description="Where results are cached; default: in this process."
+        default=None,
+        validation_alias="REDIS_URL",
+        description="Where results are cached, such as redis://host:6379/0; default: in the process.",
     )
-    cache_ttl_s: int = Field(default=3600, ge=1, description="Seconds for which a result is kept.")
-    cache_bytes: int = Field(default=64_000_000, ge=0, description="Bound of the in-process cache.")
+    cache_ttl_s: int = Field(default=3600, ge=1, description="How many seconds a cached result is kept.")
+    cache_bytes: int = Field(default=64_000_000, ge=0, description="Maximum size of the in-process cache in bytes.")
 
 
 def variable_of(field: str) -> str:

@@ -1,11 +1,13 @@
 """Settings: arguments before the environment before defaults."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from model.errors import ConfigError
-from service.settings import read_settings
+from service.settings import Settings, read_settings, variable_of
+from tests.conftest import PROJECT
 
 
 def test_defaults() -> None:
@@ -87,6 +89,25 @@ def test_workers_are_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("os.cpu_count", lambda: 7)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     assert read_settings(index_dir=Path("index")).workers == 1
+
+
+def expected_row(field: str) -> str:
+    """The line of the README's table for a field of Settings."""
+    info = Settings.model_fields[field]
+    has_default = not info.is_required() and info.default_factory is None and info.default not in (None, frozenset())
+    default = "required" if info.is_required() else f"`{info.default}`" if has_default else ""
+    return f"| `{variable_of(field)}` | {default} | {info.description} |"
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_stands_in_the_readme(field: str) -> None:
+    """`aahr serve --help` sends there."""
+    assert expected_row(field) in (PROJECT / "README.md").read_text().splitlines()
+
+
+def test_the_readme_has_no_setting_that_is_gone() -> None:
+    named = set(re.findall(r"AAHR_[A-Z_]+", (PROJECT / "README.md").read_text()))
+    assert named <= {variable_of(field) for field in Settings.model_fields}
 
 
 def test_missing_index_names_the_variable() -> None:
