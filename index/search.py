@@ -82,7 +82,7 @@ class LoadedIndex:
         if limit < 1 or offset < 0:
             raise InvalidInput(f"limit {limit} and offset {offset} do not go; give limit ≥ 1 and offset ≥ 0")
         engine = self._engines.get(target)
-        if engine is None or not len(queries):
+        if engine is None or offset >= engine.size or not len(queries):
             return [[] for _ in queries]
         items = self.gallery.of(target)
         lowest = -np.inf if score_threshold is None else score_threshold

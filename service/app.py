@@ -18,6 +18,7 @@ from service.routes import admin, health, info, items, page, search
 from service.schemas import ErrorAnswer
 from service.settings import Settings
 from service.timing import Stopwatch
+from service.trust import HostNames, TrustedRequests
 
 _DESCRIPTION = "Search pictures by a sentence and captions by a picture."
 
@@ -52,6 +53,7 @@ def create_app(
         responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(TrustedRequests, names=HostNames(settings))
     install_error_handlers(app)
     for part in (search, items, info, health, admin, page):
         app.include_router(part.router)

@@ -10,17 +10,21 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index.items import Item, Modality
+from index.items import Modality
 from index.search import LoadedIndex, check_model, resolve_target
 from index.store import load_index
 from model.errors import InvalidInput
 from model.preprocess import decode_image
 from model.runtime import Runtime
 from service.errors import InvalidField, NotReadyError
-from service.schemas import Hit, IndexRef, ModelRef, QueryEcho, SearchRequest, SearchResult
+from service.rendering import shown_fields
+from service.schemas import Hit, QueryEcho, SearchRequest, SearchResult
+from service.served import Served
 from service.timing import Stopwatch
 
 log = logging.getLogger(__name__)
+
+_ENCODER_FAILED = "an encoder failed; the reason is in the log of the service, which tries again at /health/ready"
 
 
 class EncodedQuery(NamedTuple):
@@ -35,7 +39,7 @@ class EncodedQuery(NamedTuple):
 class Engine:
     """One model, and the version of its index that is served; every method may be called from many threads at once.
 
-    `index` is replaced by reference: a request takes it once and finishes with the version that it began with, which
+    `served` is replaced by reference: a request takes it once and finishes with the version that it began with, which
     is freed when the last such request has ended.
     """
 
@@ -43,10 +47,15 @@ class Engine:
         """Raises ArtifactMismatch unless the index was built with the model."""
         check_model(index, runtime)
         self.runtime = runtime
-        self.index = index
+        self.served = Served.of(index, runtime)
         self._warm = False
         self._failure: str | None = None
         self._reloading = Lock()
+
+    @property
+    def index(self) -> LoadedIndex:
+        """The version of the index that is served at this moment."""
+        return self.served.index
 
     @classmethod
     def load(cls, index_directory: Path, model_directory: Path | None = None, *, workers: int | None = None) -> Self:
@@ -61,9 +70,9 @@ class Engine:
         """Run both encoders once; whether they work is what `check_ready` says afterwards."""
         try:
             self.runtime.warm_up()
-        except Exception as error:
-            self._failure = f"the encoders do not work: {error}"
-            log.exception("the encoders do not work")
+        except Exception:
+            self._failure = _ENCODER_FAILED
+            log.exception("an encoder failed")
         else:
             self._warm, self._failure = True, None
 
@@ -90,18 +99,22 @@ class Engine:
             wanted = Modality(request.target) if request.target else None
             target, note = resolve_target(query.modality, wanted, index)
             (hits,) = index.search(query.embedding, target, request.limit, request.offset, request.score_threshold)
+        shown = [Hit(**shown_fields(hit.item, request.with_payload), score=hit.score) for hit in hits]
+        hidden = [hit.id for hit in shown if request.with_payload and hit.payload is None]
         return SearchResult(
-            results=[Hit(**item_fields(hit.item, request.with_payload), score=hit.score) for hit in hits],
+            results=shown,
             query=QueryEcho(
                 type=request.type,
                 text=request.text,
                 id=request.id,
                 target=target,
                 truncated=query.truncated,
-                notes=[*query.notes, *([note] if note else [])],
+                notes=[
+                    *query.notes,
+                    *([note] if note else []),
+                    *(f"the payload of {hit_id} is nested too deep to be shown" for hit_id in hidden),
+                ],
             ),
-            index=index_ref(index),
-            model=ModelRef(name=self.runtime.name, model_id=self.runtime.model_id),
         )
 
     def reload(self) -> tuple[LoadedIndex, LoadedIndex]:
@@ -112,7 +125,7 @@ class Engine:
         with self._reloading:
             old, new = self.index, load_index(self.index.directory)
             check_model(new, self.runtime)
-            self.index = new
+            self.served = Served.of(new, self.runtime)
         return old, new
 
     def close(self) -> None:
@@ -150,8 +163,8 @@ class Engine:
         except InvalidInput:
             raise
         except Exception as error:
-            self._failure = f"the encoders do not work: {error}"
-            log.exception("the encoders do not work")
+            self._failure = _ENCODER_FAILED
+            log.exception("an encoder failed")
             raise NotReadyError(self._failure) from error
 
 
@@ -166,19 +179,3 @@ def unit_vector(values: list[float], dimension: int) -> NDArray[np.float32]:
     # The squares of very large numbers overflow, those of very small ones vanish.
     vector /= largest
     return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def item_fields(item: Item, with_payload: bool) -> dict[str, object]:
-    """The fields of an item that are shown."""
-    return {
-        "id": item.id,
-        "modality": item.modality,
-        "uri": item.uri,
-        "caption": item.caption,
-        "payload": dict(item.payload) if with_payload else None,
-    }
-
-
-def index_ref(index: LoadedIndex) -> IndexRef:
-    """Which version of which index."""
-    return IndexRef(name=index.directory.resolve().name, version=index.version)

@@ -12,7 +12,10 @@ from starlette.requests import ClientDisconnect
 
 from model.errors import (
     AahrError,
+    ArtifactCorrupt,
     ArtifactError,
+    ArtifactMismatch,
+    ArtifactMissing,
     EmptyText,
     ImageTooLarge,
     InvalidInput,
@@ -67,6 +70,18 @@ class ForbiddenError(AahrError):
     code = "forbidden"
 
 
+class UntrustedHost(AahrError):
+    """The request names a host that the service is not known by."""
+
+    code = "untrusted_host"
+
+
+class CrossOriginError(AahrError):
+    """A browser sends the request for a page of another origin."""
+
+    code = "cross_origin"
+
+
 class NotReadyError(AahrError):
     """The service cannot answer yet, or not any more."""
 
@@ -75,7 +90,9 @@ class NotReadyError(AahrError):
 
 STATUS: Mapping[type[AahrError], HTTPStatus] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
+    UntrustedHost: HTTPStatus.BAD_REQUEST,
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    CrossOriginError: HTTPStatus.FORBIDDEN,
     ForbiddenError: HTTPStatus.FORBIDDEN,
     ItemNotFound: HTTPStatus.NOT_FOUND,
     ArtifactError: HTTPStatus.CONFLICT,
@@ -97,11 +114,33 @@ _HEADERS: Mapping[type[AahrError], Mapping[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
     NotReadyError: {"Retry-After": "1"},
 }
+# What is wrong with files of this machine is the operator's business: their messages name paths, and go into the log.
+_PUBLIC: Mapping[type[AahrError], str] = {
+    ArtifactMissing: "the index or the model lacks a file; build it again, the log of the service names the file",
+    ArtifactCorrupt: "the index or the model is damaged; build it again, the log of the service names the file",
+    ArtifactMismatch: "the index was built with another model than the one that is served; rebuild it with this one, "
+    "or restart the service with the other",
+    ArtifactError: "the index or the model cannot be used; the reason is in the log of the service",
+    AahrError: "the service failed; the reason is in its log",
+}
 
 
 def status_of(error: AahrError) -> HTTPStatus:
     """Status of the nearest class of the error that has one."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def public_message(error: AahrError) -> str:
+    """What a client may read: the error's own words, unless they were written for whoever runs the service."""
+    status = status_of(error)
+    if isinstance(error, ArtifactError) or status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return next(_PUBLIC[kind] for kind in type(error).__mro__ if kind in _PUBLIC)
+    return str(error)
+
+
+def internal_message(error: AahrError) -> str:
+    """What the log says: one line, with the detail."""
+    return f"{error.code}: {' '.join(error.with_detail.split())}"
 
 
 def error_response(
@@ -116,7 +155,7 @@ def error_response(
 def aahr_error_response(error: AahrError) -> Response:
     """An error that this project raises on purpose as a response."""
     field = error.field if isinstance(error, InvalidField) else _FIELD.get(type(error))
-    return error_response(status_of(error), error.code, str(error), field, _HEADERS.get(type(error)))
+    return error_response(status_of(error), error.code, public_message(error), field, _HEADERS.get(type(error)))
 
 
 def invalid_field(problems: Sequence[Any]) -> InvalidField:
@@ -138,10 +177,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _on_aahr_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, AahrError)
-    response = aahr_error_response(error)
-    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s: %s", error.code, error)
-    return response
+    if error.detail or public_message(error) != str(error):
+        log.warning("%s", internal_message(error))
+    return aahr_error_response(error)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -20,7 +20,8 @@ from index.items import Modality
 from model.preprocess import clean_text
 
 MAX_LIMIT = 1000
-MAX_OFFSET = 1_000_000_000
+# Each page ranks everything above it again: what is never read is not paid for.
+MAX_OFFSET = 10_000
 MAX_ID_CHARACTERS = 200
 MAX_DIMENSION = 65_536
 
@@ -81,7 +82,12 @@ class SearchRequest(BaseModel):
         description="Which items are searched; default: the other modality of the query, image of a vector.",
     )
     limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="How many hits at most.")
-    offset: int = Field(default=0, ge=0, le=MAX_OFFSET, description="How many of the best hits are skipped.")
+    offset: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_OFFSET,
+        description="How many of the best hits are skipped; past the last one, the answer is empty.",
+    )
     score_threshold: FiniteFloat | None = Field(default=None, description="Hits with a smaller cosine are left out.")
     with_payload: bool = Field(default=True, description="False leaves the payload of the hits null.")
 
@@ -141,15 +147,20 @@ class ModelRef(Answer):
 
 
 class SearchResult(Answer):
-    """The part of an answer that is the same whenever the same request meets the same index: it is cached."""
+    """The part of an answer that is the same whenever the same request meets the same items: it is cached."""
 
     results: list[Hit]
     query: QueryEcho
+
+
+class AnsweredBy(Answer):
+    """The part of an answer that is the same for every request to one version of an index."""
+
     index: IndexRef
     model: ModelRef
 
 
-class SearchAnswer(SearchResult):
+class SearchAnswer(AnsweredBy, SearchResult):
     """The answer of a search."""
 
     cached: bool = Field(description="Whether the results were computed for an earlier, equal request.")

@@ -33,7 +33,13 @@ def serve(
     listener = open_port(settings)
     app = create_app(settings, engine, cache, on_ready=lambda: _announce(engine, listener))
     config = uvicorn.Config(
-        app, access_log=False, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_S, server_header=False
+        app,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        server_header=False,
+        # X-Forwarded-For is what the client wrote: believed, it could make anybody a client on this machine.
+        proxy_headers=False,
     )
     # Ctrl-C has ended the server in order already when uvicorn passes it on.
     with contextlib.suppress(KeyboardInterrupt):

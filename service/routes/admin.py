@@ -2,16 +2,16 @@
 
 import asyncio
 import secrets
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.deps import ResourcesDep
-from service.engine import index_ref
 from service.errors import ForbiddenError, UnauthorizedError
 from service.schemas import Reloaded
+from service.served import index_ref
+from service.trust import is_from_this_machine
 
 _bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")
 
@@ -21,11 +21,14 @@ def require_admin(
     resources: ResourcesDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raises UnauthorizedError without the right token; where none is set, ForbiddenError for other machines."""
+    """Raises UnauthorizedError without the right token; where none is set, ForbiddenError for other machines and
+    for what comes through a proxy."""
     token = resources.settings.admin_token
     if token is None:
-        if not _is_loopback(request):
-            raise ForbiddenError("without a token only clients on this machine are let in; set AAHR_ADMIN_TOKEN")
+        if not is_from_this_machine(request):
+            raise ForbiddenError(
+                "without a token only clients on this machine are let in, and not through a proxy; set AAHR_ADMIN_TOKEN"
+            )
     elif given is None or not _is_same(given.credentials, token.get_secret_value()):
         raise UnauthorizedError(
             "the header Authorization: Bearer … is missing or has another token than AAHR_ADMIN_TOKEN"
@@ -49,10 +52,3 @@ async def reload(resources: ResourcesDep) -> Reloaded:
 def _is_same(credentials: str, token: str) -> bool:
     """In constant time, on the bytes that were sent: Starlette reads headers as Latin-1."""
     return secrets.compare_digest(credentials.encode("latin-1"), token.encode())
-
-
-def _is_loopback(request: Request) -> bool:
-    try:
-        return request.client is not None and ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False

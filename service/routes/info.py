@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from index.items import Modality
 from model.preprocess import MAX_PIXELS, MAX_TEXT_CHARACTERS
 from service.deps import ResourcesDep
-from service.engine import index_ref
 from service.schemas import IndexInfo, Info, Limits, ModelInfo
+from service.served import index_ref
 
 router = APIRouter(tags=["service"])
 

@@ -11,7 +11,7 @@ from index.search import LoadedIndex
 from model.errors import ItemNotFound
 from model.preprocess import FORMATS
 from service.deps import ResourcesDep, StopwatchDep
-from service.engine import item_fields
+from service.rendering import shown_fields, to_json
 from service.schemas import Item
 
 router = APIRouter(tags=["items"])
@@ -28,10 +28,11 @@ class Picture(NamedTuple):
     media_type: str
 
 
-@router.get("/items/{id}")
-async def item(id: str, resources: ResourcesDep) -> Item:
+@router.get("/items/{id}", response_model=Item)
+async def item(id: str, resources: ResourcesDep) -> Response:
     """An item of the gallery: a picture, or a caption of one."""
-    return Item.model_validate(item_fields(resources.engine.index.item(id), with_payload=True))
+    found = Item.model_validate(shown_fields(resources.engine.index.item(id), with_payload=True))
+    return Response(to_json(found), media_type="application/json")
 
 
 @router.get(
@@ -58,8 +59,9 @@ def read_picture(index: LoadedIndex, item_id: str, known_etags: str) -> Picture:
 
     Raises ItemNotFound for an unknown id, and for a file that is gone, lies elsewhere or is no picture any more.
     """
-    path = index.image_path(item_id)
+    index.item(item_id)
     try:
+        path = index.image_path(item_id)
         status = path.stat()
         etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
         if etag in known_etags:
@@ -68,4 +70,6 @@ def read_picture(index: LoadedIndex, item_id: str, known_etags: str) -> Picture:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             return Picture(etag, content, image.get_format_mimetype() or "application/octet-stream")
     except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
-        raise ItemNotFound(f"the picture of {item_id} cannot be read any more; rebuild the index") from error
+        raise ItemNotFound(
+            f"the picture of {item_id} cannot be read any more; rebuild the index", detail=str(error)
+        ) from error

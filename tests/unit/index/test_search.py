@@ -73,6 +73,16 @@ def test_search_equals_brute_force(
         assert [hit.item.id for hit in hits] == slow_search(index, query, target, limit, offset, threshold)
 
 
+def test_offset_past_the_last_item_ranks_nothing(index: LoadedIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ranked(*_: object) -> None:
+        raise AssertionError("rows were ranked")
+
+    monkeypatch.setattr("index.search.best_rows", ranked)
+    assert index.search(unit_rows(2), IMAGE, 10, 90) == [[], []]
+    with pytest.raises(AssertionError, match="ranked"):
+        index.search(unit_rows(2), IMAGE, 10, 89)
+
+
 def test_pages_neither_overlap_nor_leave_gaps_among_equal_scores(root: Path) -> None:
     draft = make_draft(root, images=90)
     same = np.tile(unit_rows(3), (30, 1))

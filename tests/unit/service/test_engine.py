@@ -86,7 +86,9 @@ def test_damaged_picture_leaves_the_engine_ready(engine: Engine) -> None:
     assert search(engine, text="red").results
 
 
-def test_ready_only_when_warm_and_again_after_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ready_only_when_warm_and_again_after_a_failure(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(NotReadyError, match="not warm"):
         engine.check_ready()
     engine.warm_up()
@@ -97,11 +99,12 @@ def test_ready_only_when_warm_and_again_after_a_failure(engine: Engine, monkeypa
 
     with monkeypatch.context() as broken:
         broken.setattr(Runtime, "encode_tokens", fail)
-        with pytest.raises(NotReadyError, match="the device is gone"):
+        with pytest.raises(NotReadyError, match="an encoder failed"):
             search(engine, text="red")
         engine.warm_up()
-        with pytest.raises(NotReadyError, match="the device is gone"):
+        with pytest.raises(NotReadyError, match="an encoder failed"):
             engine.check_ready()
+    assert caplog.text.count("RuntimeError: the device is gone") == 2
     engine.warm_up()
     engine.check_ready()
 

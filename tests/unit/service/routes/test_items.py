@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from index.items import image_item_id, text_item_id
 from tests.galleries import build_gallery, picture_bytes
-from tests.unit.service.conftest import LOOPBACK, make_app
+from tests.unit.service.conftest import make_app, open_client
 
 RED = image_item_id("red.jpg")
 CAPTION = text_item_id("red.jpg", "a red square", 0)
@@ -61,7 +61,7 @@ def test_file_that_is_gone_leads_out_or_is_no_picture(tmp_path: Path) -> None:
     (gallery.images / "green.jpg").write_text("<script>alert(1)</script>")
     (gallery.images / "blue.jpg").unlink()
     os.symlink(secret, gallery.images / "blue.jpg")
-    with TestClient(make_app(gallery.index), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index)) as client:
         for uri in ("red.jpg", "green.jpg", "blue.jpg"):
             response = client.get(f"/items/{image_item_id(uri)}/image")
             assert (response.status_code, response.json()["error"]["code"]) == (404, "item_not_found")
