@@ -28,7 +28,8 @@ class ImageReader:
     """
 
     def __init__(self, root: Path, archives: ArchiveCache | None = None) -> None:
-        self._root = os.path.realpath(root)
+        self.root = Path(os.path.realpath(root))
+        self._prefix = str(self.root).rstrip(os.sep) + os.sep
         self._archives = archives or ArchiveCache()
 
     def read(self, uri: str) -> StampedBytes:
@@ -66,8 +67,8 @@ class ImageReader:
         return (path, parts[1]) if os.path.isfile(path) else None
 
     def _path(self, uri: str) -> str:
-        path = os.path.realpath(os.path.join(self._root, uri)) if "\0" not in uri else ""
-        if not path.startswith(self._root.rstrip(os.sep) + os.sep):
+        path = os.path.realpath(self._prefix + uri) if "\0" not in uri else ""
+        if not path.startswith(self._prefix):
             raise UnreadableImage(f"{uri!r:.200} leads out of the folder of images; rebuild the index")
         return path
 
