@@ -1,7 +1,7 @@
 """From what a user has to records of images with captions: folders, patterns, tar archives, tables, regions."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from index.rejects import printable
@@ -34,36 +34,40 @@ def read_source(
     as the index. Raises DataError for whatever cannot be read, naming file, place and remedy.
     """
     given = [str(path) for path in ([images] if isinstance(images, str | Path) else images)]
-    files = _files(given)
-    if files and all(is_archive(file) for file in files):
+    files = [file for path in given for file in _expanded(path)]
+    if files and all(_is_file(file, is_archive) for file in files):
         return _captioned(read_archives([Path(file) for file in files]), captions, strict)
-    if files and all(is_table(Path(file)) for file in files):
+    if files and all(_is_file(file, is_table) for file in files):
         if captions is not None:
             raise DataError(f"{files[0]} holds the captions itself; leave out {captions}")
         return _of_table([Path(file) for file in files], root)
     if len(given) != 1:
         raise DataError(
-            f"{first_names(given)} are not all tar archives or all tables; give those, one folder or one pattern"
+            f"{first_names(given) or 'nothing'} is not what can be indexed at once: give several tar archives or "
+            "several tables, or one folder or pattern"
         )
-    (only,) = given
-    if files and not is_pattern(only):
-        raise DataError(f"{only} is not a folder, a tar archive or a table by its name; give one of those")
-    if is_pattern(only):
-        return _captioned(_of_found(find_matching(only, leave_out=leave_out)), captions, strict)
-    return _captioned(_of_found(find_images(Path(only), leave_out=leave_out)), captions, strict)
+    return _captioned(_of_found(_found(given[0], leave_out)), captions, strict)
 
 
-def _files(given: Sequence[str]) -> list[str]:
-    """The files that are named; a pattern stands for what it matches where that is archives or tables alone."""
-    found: list[str] = []
-    for path in given:
-        if is_pattern(path):
-            folder, parts = split_pattern(path)
-            matched = sorted(str(match) for match in folder.glob("/".join(parts)))
-            found += matched if all(is_archive(match) or is_table(Path(match)) for match in matched) else []
-        elif not os.path.isdir(path):
-            found.append(path)
-    return found
+def _expanded(path: str) -> list[str]:
+    """What a pattern matches, where that is archives or tables alone; else the path itself."""
+    if not is_pattern(path):
+        return [path]
+    folder, parts = split_pattern(path)
+    matched = sorted(str(match) for match in folder.glob("/".join(parts)))
+    return matched if matched and all(is_archive(match) or is_table(match) for match in matched) else [path]
+
+
+def _is_file(path: str, is_kind: Callable[[str], bool]) -> bool:
+    return is_kind(path) and not os.path.isdir(path) and not is_pattern(path)
+
+
+def _found(path: str, leave_out: Path | None) -> FoundImages:
+    if is_pattern(path):
+        return find_matching(path, leave_out=leave_out)
+    if os.path.isfile(path):
+        raise DataError(f"{path} is not a folder, a tar archive or a table by its name; give one of those")
+    return find_images(Path(path), leave_out=leave_out)
 
 
 def _of_found(found: FoundImages) -> Source:

@@ -27,10 +27,10 @@ def read_captions(path: Path) -> list[DescribedImage]:
     Raises DataError, naming file, line (or place in the JSON) and remedy, for a file that is not there, of an unknown
     kind, malformed, with duplicates, or without any caption.
     """
-    if path.suffix.lower() != _KARPATHY and not is_table(path):
+    if path.suffix.lower() != _KARPATHY and not is_table(path.name):
         raise DataError(f"{path} is not a caption file by its name; its kind may be {', '.join([_KARPATHY, *READERS])}")
     with readable(path):
-        images = read_table([path], captions_needed=True) if is_table(path) else read_karpathy(path)
+        images = read_table([path], captions_needed=True) if is_table(path.name) else read_karpathy(path)
     if not any(image.captions for image in images):
         raise DataError(f"{path} holds no caption; add some, or rebuild without captions")
     return images

@@ -41,10 +41,8 @@ class ImageReader:
         found = self._archive_of(uri)
         if found is not None:
             return self._read_member(uri, *found)
-        # Without O_NONBLOCK the opening of a pipe would wait for its writer.
-        descriptor = os.open(self._path(uri), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb", buffering=0) as file:
-            status = os.fstat(descriptor)
+        with open(self._path(uri), "rb", buffering=0, opener=_opened) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableImage(f"{uri} is not a file")
             _refuse_large(uri, status.st_size)
@@ -91,6 +89,11 @@ def read_image(root: Path, uri: str) -> bytes:
 
 
 _SHARED = ArchiveCache()
+
+
+def _opened(path: str, flags: int) -> int:
+    """Without O_NONBLOCK the opening of a pipe would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -25,9 +25,9 @@ READERS: Mapping[str, Callable[[Path, CheckHeader], Iterator[Row]]] = {
 }
 
 
-def is_table(path: Path) -> bool:
+def is_table(name: str) -> bool:
     """Whether the name is that of a table."""
-    return path.suffix.lower() in READERS
+    return Path(name).suffix.lower() in READERS
 
 
 def read_table(paths: Sequence[Path], *, captions_needed: bool = False) -> list[DescribedImage]:
