@@ -48,15 +48,15 @@ def client(gallery: BuiltGallery) -> Iterator[httpx2.Client]:
         yield client
 
 
-def large_picture() -> bytes:
+def large_image() -> bytes:
     """A small file of 64 million pixels."""
     buffer = BytesIO()
     Image.new("L", (8000, 8000)).save(buffer, "JPEG", quality=10)
     return buffer.getvalue()
 
 
-def encoded(picture: bytes) -> bytes:
-    return json.dumps({"image": base64.b64encode(picture).decode()}).encode()
+def encoded(image: bytes) -> bytes:
+    return json.dumps({"image": base64.b64encode(image).decode()}).encode()
 
 
 BAD = {
@@ -93,10 +93,10 @@ BAD = {
     "unknown id": (b'{"id": "img_0000"}', 404),
     "surrogate id": (b'{"id": "\\ud800"}', 422),
     "half base64": (encoded(picture_bytes("red"))[:-4] + b'"}', 422),
-    "half picture": (encoded(picture_bytes("red")[:300]), 422),
-    "no picture": (encoded(b"%PDF-1.7 foreign"), 422),
-    "empty picture": (b'{"image": ""}', 422),
-    "64 megapixels": (encoded(large_picture()), 413),
+    "half an image": (encoded(picture_bytes("red")[:300]), 422),
+    "not an image": (encoded(b"%PDF-1.7 foreign"), 422),
+    "empty image": (b'{"image": ""}', 422),
+    "64 megapixels": (encoded(large_image()), 413),
     "20 MB": (b" " * 20_000_001, 413),
 }
 
@@ -115,7 +115,7 @@ IMAGE_PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"
 BAD_FORMS = {
     "no parts": b"--x--\r\n",
     "no end": IMAGE_PART,
-    "two pictures": b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc\r\n' * 2
+    "two images": b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc\r\n' * 2
     + b"--x--\r\n",
     "many fields": b"".join(b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n1\r\n' % n for n in range(100)),
     "empty file": b'--x\r\nContent-Disposition: form-data; name="image"; filename=""\r\n\r\n\r\n--x--\r\n',
@@ -139,9 +139,9 @@ def test_body_without_an_announced_length_is_cut_off(client: httpx2.Client) -> N
 
 def assert_works(client: httpx2.Client) -> None:
     by_text = client.post("/search", json={"text": "a blue square", "limit": 1}).json()
-    by_picture = client.post("/search", files={"image": picture_bytes("blue")}, data={"limit": "1"}).json()
+    by_image = client.post("/search", files={"image": picture_bytes("blue")}, data={"limit": "1"}).json()
     assert by_text["results"][0]["uri"] == "blue.jpg"
-    assert by_picture["results"][0]["caption"] == "a blue square"
+    assert by_image["results"][0]["caption"] == "a blue square"
 
 
 def publish_other_images(gallery: BuiltGallery, colours: Sequence[str]) -> set[str]:
