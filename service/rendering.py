@@ -1,4 +1,4 @@
-"""From items to what is shown of them, and from answers to JSON: whatever a gallery holds, this does not fail."""
+"""From items to the fields that are shown, and from answers to JSON: neither fails, whatever the gallery holds."""
 
 import json
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from pydantic_core import PydanticSerializationError
 
 from index.items import Item
 
-# pydantic counts levels too, and takes an answer with more than 255 of them for one that holds itself.
+# pydantic takes an answer with more than 255 levels for one that contains itself.
 MAX_PAYLOAD_LEVELS = 200
 
 
 def shown_fields(item: Item, with_payload: bool) -> dict[str, object]:
-    """The fields of an item that are shown; a payload that is nested too deep is null."""
+    """The fields of an item that are shown; a payload that is nested too deeply is null."""
     shown = with_payload and not is_too_deep(item.payload)
     return {
         "id": item.id,
@@ -26,7 +26,7 @@ def shown_fields(item: Item, with_payload: bool) -> dict[str, object]:
 
 
 def is_too_deep(payload: Mapping[str, Any]) -> bool:
-    """Whether objects and lists are nested in more than MAX_PAYLOAD_LEVELS levels."""
+    """Whether objects and lists are nested more than MAX_PAYLOAD_LEVELS levels deep."""
     level: list[Any] = [payload]
     for _ in range(MAX_PAYLOAD_LEVELS):
         parts = [part for whole in level for part in (whole.values() if isinstance(whole, Mapping) else whole)]
@@ -37,7 +37,7 @@ def is_too_deep(payload: Mapping[str, Any]) -> bool:
 
 
 def to_json(answer: BaseModel) -> bytes:
-    """The JSON of an answer in UTF-8; half a surrogate pair, which UTF-8 cannot carry, becomes a question mark."""
+    """The JSON of an answer in UTF-8; half a surrogate pair, which UTF-8 cannot encode, becomes a question mark."""
     try:
         return answer.model_dump_json().encode()
     except PydanticSerializationError:

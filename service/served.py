@@ -1,4 +1,4 @@
-"""One version of the index as it is served, with what is computed once of it and used in every answer."""
+"""One version of the index as it is served, with what is computed once for it and used in every answer."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,7 +11,7 @@ from service.schemas import AnsweredBy, IndexRef, ModelRef
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An index, what the cache keys of its answers begin with, and the JSON that says who answered."""
+    """An index, the prefix of the cache keys of its answers, and the JSON that names index and model."""
 
     index: LoadedIndex
     key_prefix: str
@@ -19,7 +19,7 @@ class Served:
 
     @classmethod
     def of(cls, index: LoadedIndex, runtime: Runtime) -> Self:
-        """A version of the index with the model that was checked to belong to it."""
+        """A version of the index, with a model that is known to belong to it."""
         answered_by = AnsweredBy(
             index=index_ref(index), model=ModelRef(name=runtime.name, model_id=runtime.model_id)
         ).model_dump_json()

@@ -1,4 +1,4 @@
-"""Settings of the service: arguments of `serve` before environment variables before defaults."""
+"""Settings of the service: arguments of `serve` override environment variables, which override defaults."""
 
 import difflib
 import os
@@ -33,14 +33,14 @@ HostList = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_hosts), Af
 
 
 class Settings(BaseSettings):
-    """Read once, at start. Every name has the prefix AAHR_ in the environment, but REDIS_URL, which is a convention."""
+    """Read once, at start. Environment variables have the prefix AAHR_, except the conventional REDIS_URL."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True, extra="forbid", frozen=True
     )
 
     index_dir: Path = Field(description="Index directory, as `aahr index rebuild` writes it.")
-    model_dir: Path | None = Field(default=None, description="Model artifact; default: the one the index remembers.")
+    model_dir: Path | None = Field(default=None, description="Model artifact; default: the one recorded in the index.")
     host: str = Field(
         default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every address of the machine."
     )
@@ -83,7 +83,7 @@ def variable_of(field: str) -> str:
 def read_settings(**given: Any) -> Settings:
     """Settings from the arguments that are not None, then the environment.
 
-    Raises ConfigError that names the first setting that is missing, unknown or cannot work.
+    Raises ConfigError, which names the first setting that is missing, unknown or invalid.
     """
     _refuse_unknown(os.environ)
     try:
@@ -92,12 +92,12 @@ def read_settings(**given: Any) -> Settings:
         problem = error.errors(include_url=False, include_context=False)[0]
         name = str(problem["loc"][0])
         variable = variable_of(name) if name in Settings.model_fields else name
-        # No value in the message: it may be a token or a URL with a password.
+        # The value stays out of the message: it may be a token, or a URL with a password.
         raise ConfigError(f"setting {variable}: {problem['msg'].lower()}; set it or correct it") from error
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
-    """A typo must not leave a setting, such as the token of the administrator, at its default."""
+    """A typo must not leave a setting, such as the admin token, at its default."""
     known = {variable.removeprefix(PREFIX): variable for variable in map(variable_of, Settings.model_fields)}
     for name in sorted(names):
         bare = name.upper().removeprefix(PREFIX)

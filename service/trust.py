@@ -1,13 +1,14 @@
-"""Which requests are refused before any route sees them, and which come from this machine.
+"""Which requests are refused before any route sees them, and which ones come from this machine.
 
-A web page may make the browser of anybody who reads it send requests here, to a service that only listens on loopback
-too. Two checks keep it out:
+Any web page can make its visitors' browsers send requests here, even to a service that listens on loopback only. Two
+checks keep such pages out:
 
-- Under the name of its own that leads here (DNS rebinding) a page could read every answer: only known hosts are served.
-- Under a name of ours it can read nothing, but it could make the service act. Whatever is no plain read is refused from
-  another origin. That includes POST /search, which changes nothing: as a form a browser sends it without asking first,
-  and a page could have this machine decode and encode as much as it likes. No page loses anything by this, because the
-  service never lets another origin read its answers.
+- A page whose own host name resolves to this machine (DNS rebinding) could read every answer, so only known host names
+  are served.
+- Any other page cannot read answers, but could still trigger actions, so everything except GET, HEAD and OPTIONS is
+  refused from another origin. That includes POST /search, although it changes nothing: browsers send a form without a
+  preflight request, and a page could keep this machine busy with decoding and encoding. No legitimate page loses
+  anything, because the service never lets another origin read its answers.
 """
 
 import re
@@ -24,15 +25,16 @@ from service.settings import Settings
 
 ANY_HOST = "*"
 _HOST_HEADER = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d*)?", re.ASCII | re.IGNORECASE)
-_PLAIN_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 class HostNames:
     """The names under which the service may be addressed.
 
-    Always those of loopback and the address that is listened on. Where that is every address of the machine, any IP
-    address and the machine's own name as well: a page cannot come from an IP address that is not its server's.
+    These are always the names of loopback, the address listened on, and the hosts in the settings. A service that
+    listens on every address also answers to any IP address and to the host name of the machine. IP addresses are safe:
+    DNS rebinding needs a name.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,7 +52,7 @@ class HostNames:
 
 
 class TrustedRequests:
-    """ASGI middleware that answers requests for foreign hosts and from foreign origins itself: 400 and 403."""
+    """ASGI middleware that refuses requests for unknown hosts (400) and from other origins (403)."""
 
     def __init__(self, app: ASGIApp, names: HostNames) -> None:
         self._app = app
@@ -69,20 +71,18 @@ class TrustedRequests:
         host = headers.get("host", "")
         name = host_name(host)
         if name is None or not self._names.include(name):
-            raise UntrustedHost(
-                f"the host {host!r:.80} is not served; name it in AAHR_ALLOWED_HOSTS if it is meant to be"
-            )
-        if method not in _PLAIN_READS and not self._is_own_origin(headers, host):
+            raise UntrustedHost(f"the host {host!r:.80} is not served; add it to AAHR_ALLOWED_HOSTS if it should be")
+        if method not in _SAFE_METHODS and not self._is_own_origin(headers, host):
             raise CrossOriginError(
-                f"{method} from another origin is refused; name its host in AAHR_ALLOWED_HOSTS if it is meant to be"
+                f"{method} from another origin is refused; add its host to AAHR_ALLOWED_HOSTS if it is trusted"
             )
 
     def _is_own_origin(self, headers: Headers, host: str) -> bool:
-        """What browsers say of the sender; whoever says nothing, such as curl, is not steered by a foreign page."""
+        """Judged by what browsers add; a client that adds nothing, such as curl, is not driven by a web page."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if site in ("same-origin", "none") or (site is None and origin is None):
             return True
-        # The scheme is left out: behind a proxy that ends TLS, it is not the one that the browser sees.
+        # The scheme is not compared: behind a proxy that terminates TLS, it differs from the one in the browser.
         origin_host = (origin or "").partition("://")[2].lower()
         if not origin_host:
             return False
@@ -90,13 +90,13 @@ class TrustedRequests:
 
 
 def host_name(host: str) -> str | None:
-    """The name or address in a Host header, in lower case and without port and brackets; None where it is not one."""
+    """The name or address in a Host header, in lower case and without port and brackets; None if it is malformed."""
     found = _HOST_HEADER.fullmatch(host)
     return found[1].strip("[]").lower() if found else None
 
 
 def is_loopback(name: str) -> bool:
-    """Whether an IP address is one of loopback; a name is not, whatever it leads to."""
+    """Whether an IP address is one of loopback; a name is not, whatever it resolves to."""
     try:
         return ip_address(name).is_loopback
     except ValueError:
@@ -104,9 +104,9 @@ def is_loopback(name: str) -> bool:
 
 
 def is_from_this_machine(connection: HTTPConnection) -> bool:
-    """Whether client and addressed host are loopback and no proxy says that it passes something on.
+    """Whether the client and the host it addresses are loopback, and no proxy has forwarded the request.
 
-    A proxy on this machine may leave every trace out: behind one, only a token tells its clients from our own.
+    A proxy on this machine may leave no trace in the headers; behind one, only a token is safe.
     """
     if any(name in connection.headers for name in _FORWARDED):
         return False

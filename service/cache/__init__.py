@@ -1,7 +1,7 @@
-"""Where answers are kept: Redis, or a bounded cache in this process, behind one interface.
+"""Where answers are cached: Redis, or a bounded cache in this process, behind one interface.
 
-Both store bytes under a key that already names the model, the index version and every field of the request.
-A cache can only make answers faster: no failure of it reaches a request.
+Both store bytes under a key that covers the model, the contents of the index and every field of the request.
+A cache only makes answers faster: its failures never reach a request.
 """
 
 from typing import Protocol
@@ -12,7 +12,7 @@ from service.settings import Settings
 
 
 class Cache(Protocol):
-    """Bytes by key, forgotten after a time; `name` says which kind it is."""
+    """Bytes by key, which expire; `name` says which kind of cache it is."""
 
     @property
     def name(self) -> str: ...
@@ -32,5 +32,5 @@ def make_cache(settings: Settings) -> Cache:
 
 
 async def warn_if_unreachable(cache: Cache) -> None:
-    """One read at start, so that a Redis that is not there is in the log before the first request."""
+    """One read at start, so that an unreachable Redis is logged before the first request."""
     await cache.get("at-start")

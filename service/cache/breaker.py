@@ -1,4 +1,4 @@
-"""When a store that fails is left alone, and when it is asked again."""
+"""A circuit breaker: when to leave a failing store alone, and when to ask it again."""
 
 import asyncio
 import time
@@ -9,16 +9,16 @@ _TICK_S = 0.01
 
 
 class Breaker:
-    """After a failure nobody asks for `pause_s`; then one caller tries, and its success lets everybody in again.
+    """After a failure the store is not asked for `pause_s`; then one caller tries, and its success closes the breaker.
 
-    A time-out is evidence against the store only if this process was free to read the answer: where the event loop
-    itself was late by `max_lag_s` or more, it is ignored, unless nothing at all has succeeded for `pause_s` since.
+    A time-out counts against the store only if this process was free to read the answer: if the event loop itself was
+    late by `max_lag_s` or more, the time-out is ignored, unless nothing at all has succeeded for `pause_s` since.
     """
 
     def __init__(
         self, pause_s: float, max_lag_s: float, *, trial_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """A trial that has neither succeeded nor failed within `trial_s`, as when it is cancelled, is forgotten."""
+        """A trial that neither succeeds nor fails within `trial_s`, such as a cancelled one, is forgotten."""
         self._pause_s = pause_s
         self._max_lag_s = max_lag_s
         self._trial_s = trial_s
@@ -27,7 +27,7 @@ class Breaker:
         self._ignored_since: float | None = None
 
     def allows(self) -> bool:
-        """Whether the caller may ask now. Whoever is told so says afterwards how it went."""
+        """Whether the caller may ask now; if so, it must report the outcome afterwards."""
         if self._open_until is None:
             return True
         now = self._clock()
@@ -37,7 +37,7 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
-        """The store has answered, if only with an error."""
+        """The store has answered, even if with an error."""
         self._open_until = self._ignored_since = None
 
     def failed(self) -> None:
@@ -45,7 +45,7 @@ class Breaker:
         self._open_until = self._clock() + self._pause_s
 
     def timed_out(self, lag_s: float) -> None:
-        """No answer came in time, and meanwhile the event loop was late by `lag_s` seconds in all."""
+        """No answer came in time; meanwhile the event loop was late by `lag_s` seconds in total."""
         now = self._clock()
         if self._ignored_since is None:
             self._ignored_since = now
@@ -54,7 +54,7 @@ class Breaker:
 
 
 class LoopLag:
-    """How late the event loop is, measured while somebody watches: a timer every 10 ms, and how late each one comes."""
+    """How late the event loop runs, measured while it is watched by the lateness of a timer every 10 ms."""
 
     def __init__(self) -> None:
         self._watching = 0
@@ -64,7 +64,7 @@ class LoopLag:
 
     @contextmanager
     def watch(self) -> Iterator[Callable[[], float]]:
-        """Yields a function that returns by how many seconds the loop was late since the block was entered."""
+        """Yields a function that returns how many seconds the loop has been late since the block was entered."""
         loop = asyncio.get_running_loop()
         if not self._watching:
             self._schedule(loop)
@@ -78,7 +78,7 @@ class LoopLag:
                 self._timer.cancel()
 
     def _total(self, loop: asyncio.AbstractEventLoop) -> float:
-        """With the lateness of a timer that is due and has not come yet."""
+        """Includes the lateness of a timer that is due but has not run yet."""
         return self._late_s + max(0.0, loop.time() - self._due)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -6,12 +6,12 @@ from threading import Lock
 
 from cachetools import TTLCache
 
-# What an entry costs beside its value: key, list node, timestamps.
+# Overhead of an entry besides its value: key, list node, timestamps.
 _ENTRY_BYTES = 400
 
 
 class MemoryCache:
-    """The least recently used entries leave first; thread-safe; bounded by bytes."""
+    """Evicts the least recently used entries first; thread-safe; bounded in bytes."""
 
     name = "memory"
 
@@ -21,7 +21,7 @@ class MemoryCache:
 
     @property
     def bytes_held(self) -> int:
-        """What the entries and their keeping take."""
+        """The size of all entries, overhead included."""
         with self._lock:
             return int(self._entries.currsize)
 

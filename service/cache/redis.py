@@ -1,4 +1,4 @@
-"""The cache that several replicas share: a Redis that may be slow, gone, or full of other things."""
+"""The cache that replicas share: a Redis that may be slow, unreachable, or hold foreign data."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ _CHECKSUM_BYTES = 4
 
 
 class RedisCache:
-    """A Redis that is asked only while it answers; what has to wait too long for a free connection is a miss."""
+    """A Redis that is asked only while it answers; waiting too long for a free connection is a miss."""
 
     name = "redis"
 
@@ -39,15 +39,15 @@ class RedisCache:
         pause_s: float = PAUSE_S,
         connections: int = CONNECTIONS,
     ) -> None:
-        """Raises ConfigError for a URL that no client can be made from; connects to nothing yet."""
+        """Raises ConfigError for an unusable URL; does not connect yet."""
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
         self._pause_s = pause_s
         self._quiet_until = float("-inf")
-        # Redis answers in well under a millisecond: if half of the time was ours, it had enough of it.
+        # Redis answers in well under a millisecond: the half of the time-out that remains is plenty.
         self._breaker = Breaker(pause_s, max_lag_s=timeout_s / 2, trial_s=4 * timeout_s)
         self._lag = LoopLag()
-        # Not the pool of the client, whose error for "all are busy" is that for "nobody listens".
+        # Not the pool of the client, which raises the same error for "all busy" as for "nobody listens".
         self._free = asyncio.Semaphore(connections)
         self._redis = _connect_lazily(url, timeout_s, connections)
 
@@ -61,8 +61,8 @@ class RedisCache:
         await self._redis.aclose()
 
     async def _ask(self, command: Callable[[], Awaitable[object]]) -> object:
-        """What Redis answers; None where it is not asked, does not answer, or answers with an error."""
-        if not self._breaker.allows() or not await self._connection_is_free():
+        """The answer of Redis; None if it is not asked, does not answer, or answers with an error."""
+        if not self._breaker.allows() or not await self._take_connection():
             return None
         try:
             with self._lag.watch() as lag_s:
@@ -77,7 +77,7 @@ class RedisCache:
             self._breaker.timed_out(lag_s())
             self._warn(error)
         except ResponseError as error:
-            # Such as out of memory: whoever says so is there, and may be asked again.
+            # Such as out of memory: Redis is there, and can be asked again.
             self._breaker.succeeded()
             self._warn(error)
         except (RedisError, OSError) as error:
@@ -88,8 +88,8 @@ class RedisCache:
             return answer
         return None
 
-    async def _connection_is_free(self) -> bool:
-        """Whether a connection was free in time; it is taken then."""
+    async def _take_connection(self) -> bool:
+        """Take a free connection; False if none became free in time."""
         if not self._free.locked():
             return await self._free.acquire()
         try:
@@ -99,10 +99,10 @@ class RedisCache:
             return False
 
     def _warn(self, error: Exception) -> None:
-        """Once for a series of errors."""
+        """Once per series of errors."""
         now = time.monotonic()
         if now >= self._quiet_until:
-            log.warning("no help from Redis, results are computed without it: %s", error)
+            log.warning("Redis is not available, results are computed without the cache: %s", error)
         self._quiet_until = now + self._pause_s
 
 
@@ -115,11 +115,11 @@ def _connect_lazily(url: str, timeout_s: float, connections: int) -> Redis:
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
         )
-        # Made and thrown away: an option that the client does not know is found here and not in the first request.
+        # Made and discarded: an unknown option is found here, not in the first request.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError) as error:
-        # Neither the URL nor the parser's complaint: both may hold the password.
-        remedy = "write it as redis://host:port/db, and a / in a password as %2F"
+        # Neither the URL nor the parser's message is shown: both may contain the password.
+        remedy = "write it as redis://host:port/db, with any / in the password as %2F"
         raise ConfigError(f"REDIS_URL cannot be used; {remedy}") from error
     return Redis.from_pool(pool)
 
@@ -129,7 +129,7 @@ def _add_checksum(value: bytes) -> bytes:
 
 
 def _strip_checksum(stored: object) -> bytes | None:
-    """The value, or None where something else stands under the key: Redis is shared and may hold anything."""
+    """The value, or None if something else is stored under the key: Redis is shared and may hold anything."""
     if not isinstance(stored, bytes) or len(stored) < _CHECKSUM_BYTES:
         return None
     checksum, value = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]

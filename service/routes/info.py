@@ -15,7 +15,7 @@ router = APIRouter(tags=["service"])
 
 @router.get("/info")
 async def info(resources: ResourcesDep) -> Info:
-    """The model, the index, the limits of a request, and where answers are cached."""
+    """The model, the index, the limits on requests, and the kind of cache."""
     runtime, index = resources.engine.runtime, resources.engine.index
     return Info(
         version=version("aahr"),

@@ -16,10 +16,10 @@ router = APIRouter(tags=["search"])
 
 
 def _multipart_schema() -> dict[str, Any]:
-    """The JSON request as a form: the picture is a file, and a vector cannot be sent."""
+    """The JSON request as a form: the image is a file, and a vector cannot be sent."""
     schema = SearchRequest.model_json_schema()
     properties = {name: field for name, field in schema["properties"].items() if name != "embedding"}
-    properties["image"] = {"type": "string", "format": "binary", "description": "A picture file."}
+    properties["image"] = {"type": "string", "format": "binary", "description": "An image file."}
     return {**schema, "title": "SearchForm", "properties": properties}
 
 
@@ -34,9 +34,9 @@ _REQUEST_BODY = {
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra={"requestBody": _REQUEST_BODY})
 async def search(parsed: SearchRequestDep, watch: StopwatchDep, resources: ResourcesDep) -> Response:
-    """Find pictures by a sentence, captions by a picture, or either by an item or a vector.
+    """Find images for a sentence, captions for an image, or either for an item or a vector.
 
-    The header `Server-Timing` says where the time went: queue, encode, search and cache.
+    The header `Server-Timing` splits the time into queue, encode, search and cache.
     """
     cache, served = resources.cache, resources.engine.served
     key = served.key_prefix + parsed.digest
@@ -55,7 +55,7 @@ def _search(resources: ResourcesDep, request: SearchRequest, index: LoadedIndex,
 
 
 def _answer(result: bytes, served: Served, cached: bool, watch: Stopwatch) -> Response:
-    """A SearchAnswer: the cached part and who answered are JSON already, and what is of this request comes last."""
+    """A SearchAnswer: results, index and model are JSON already, and the fields of this request come last."""
     parts = (result[:-1], served.answered_by[1:-1], b"true" if cached else b"false", watch.total_ms)
     body = b'%b,%b,"cached":%b,"took_ms":%.3f}' % parts
     return Response(body, media_type="application/json", headers={"Server-Timing": watch.header()})

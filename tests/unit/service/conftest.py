@@ -27,7 +27,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> BuiltGallery:
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of whoever runs the tests have no say in them."""
+    """The environment of whoever runs the tests does not affect them."""
     for name in [name for name in os.environ if name == "REDIS_URL" or name.upper().startswith("AAHR_")]:
         monkeypatch.delenv(name)
 

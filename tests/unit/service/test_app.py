@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,11 @@ def test_openapi_document_is_the_published_one(client: TestClient) -> None:
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(document)
     assert document == SNAPSHOT.read_text()
+
+
+def test_public_texts_say_image_everywhere(client: TestClient) -> None:
+    for path in ("/openapi.json", "/", "/web/search.js"):
+        assert not re.search("picture|photo", client.get(path).text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,10 @@ def test_every_field_of_the_request_is_drawn_above() -> None:
 
 
 def test_a_form_equals_the_same_json() -> None:
-    picture = b"bytes of a file"
-    sent = {"image": base64.b64encode(picture).decode(), "limit": 3, "score_threshold": 0.5, "with_payload": False}
+    image = b"bytes of a file"
+    sent = {"image": base64.b64encode(image).decode(), "limit": 3, "score_threshold": 0.5, "with_payload": False}
     form: list[tuple[str, str | bytes]] = [
-        ("image", picture),
+        ("image", image),
         ("limit", "3"),
         ("score_threshold", "0.5"),
         ("with_payload", "false"),

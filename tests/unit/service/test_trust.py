@@ -105,7 +105,7 @@ def test_pages_of_other_origins_can_make_nothing_happen(client: TestClient, head
         {"Sec-Fetch-Site": "none"},
     ],
 )
-def test_our_own_page_and_clients_that_are_no_browsers_may(client: TestClient, headers: dict[str, str]) -> None:
+def test_our_own_page_and_clients_other_than_browsers_may(client: TestClient, headers: dict[str, str]) -> None:
     assert outcome(client, "POST", "/admin/reload", headers=headers) == (200, None)
     assert outcome(client, "POST", "/search", headers=headers, **FORM) == (200, None)
 
@@ -125,19 +125,19 @@ def test_any_host_does_not_mean_any_origin(gallery: BuiltGallery) -> None:
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host"])
-def test_behind_a_proxy_loopback_is_no_trust(client: TestClient, name: str) -> None:
+def test_behind_a_proxy_loopback_is_not_trusted(client: TestClient, name: str) -> None:
     headers = {name: "127.0.0.1"}
     assert outcome(client, "POST", "/admin/reload", headers=headers) == (403, "forbidden")
     assert outcome(client, "POST", "/search", headers=headers, **JSON) == (200, None)
 
 
-def test_another_name_than_that_of_loopback_is_no_trust(gallery: BuiltGallery) -> None:
+def test_a_name_other_than_loopback_is_not_trusted(gallery: BuiltGallery) -> None:
     with open_client(make_app(gallery.index, allowed_hosts="search.example")) as client:
         headers = {"Host": "search.example"}
         assert outcome(client, "POST", "/admin/reload", headers=headers) == (403, "forbidden")
 
 
-def test_a_token_is_trust_behind_a_proxy(gallery: BuiltGallery) -> None:
+def test_a_token_is_trusted_behind_a_proxy(gallery: BuiltGallery) -> None:
     with open_client(make_app(gallery.index, admin_token="secret")) as client:
         headers = {"X-Forwarded-For": "192.0.2.7", "Authorization": "Bearer secret"}
         assert outcome(client, "POST", "/admin/reload", headers=headers) == (200, None)

@@ -1,4 +1,4 @@
-"""POST /admin/reload: who may, and what happens."""
+"""POST /admin/reload: who may call it, and what it does."""
 
 from pathlib import Path
 

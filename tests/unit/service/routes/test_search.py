@@ -58,13 +58,13 @@ def test_errors_are_not_cached(client: TestClient) -> None:
 
 # WebP, GIF and PNG come as they are; the runtime sees upright RGB.
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_picture_as_base64_data_uri_and_file_are_one_query(client: TestClient, kind: str) -> None:
-    picture = picture_bytes("blue", kind)
-    encoded = base64.b64encode(picture).decode()
+def test_image_as_base64_data_uri_and_file_are_one_query(client: TestClient, kind: str) -> None:
+    image = picture_bytes("blue", kind)
+    encoded = base64.b64encode(image).decode()
     answers = [
         client.post("/search", json={"image": encoded, "limit": 2}).json(),
         client.post("/search", json={"image": f"data:image/x;base64,{encoded}", "limit": 2}).json(),
-        client.post("/search", files={"image": ("blue", picture)}, data={"limit": "2"}).json(),
+        client.post("/search", files={"image": ("blue", image)}, data={"limit": "2"}).json(),
     ]
     assert [answer["cached"] for answer in answers] == [False, True, True]
     assert answers[0]["results"][0]["caption"] == "a blue square"
