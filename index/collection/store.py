@@ -1,7 +1,7 @@
 """A store: the versions of one collection, and every way to change them.
 
-A change is all or nothing: until it is published, which is one atomic step, readers see the version before it; killed at
-any step, the last published version stands and the next change works. One writer at a time: a second one is refused.
+A change is all or nothing: until it is published, which is one atomic step, readers see the version before it; killed
+at any step, the last published version stands and the next change works. One writer at a time: a second one is refused.
 """
 
 from collections.abc import Iterable, Mapping
