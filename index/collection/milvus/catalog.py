@@ -17,6 +17,7 @@ _MANIFEST_FIELDS = [
     # Milvus has no collections without vectors; two is the smallest dimension.
     {"field_name": "vector", "datatype": "FLOAT_VECTOR", "dim": 2},
 ]
+_MANIFEST, _PUBLISHED = "manifest", "published"  # the keys of the rows
 _MANIFEST_INDEXES = [{"field_name": "vector", "index_type": "FLAT", "metric_type": "IP"}]
 
 
@@ -24,14 +25,15 @@ class Catalog:
     """The collections of one store, by name: what is there, what is current, and what nothing needs any more.
 
     NAME                         the alias of the current version's NAME_v…
-    NAME_v000003                 the manifest of a version, as its one row; none yet: the version was not finished
+    NAME_v000003                 a row with the manifest of a version, and one that says that it was published
     NAME_g000001_image, …_text   the items of a generation, which later versions change in place
     """
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
-        self._pattern = re.compile(re.escape(name) + r"_(?:v(?P<version>\d{6,})|g(?P<generation>\d{6,})_(?:image|text))")
+        parts = r"v(?P<version>\d{6,})|g(?P<generation>\d{6,})_(?:image|text)"
+        self._pattern = re.compile(f"{re.escape(name)}_(?:{parts})")
 
     def items(self, generation: int, modality: Modality) -> str:
         """The collection with the items of one modality."""
@@ -48,21 +50,27 @@ class Catalog:
         return version_name(number)
 
     def manifests(self) -> list[MilvusManifest]:
-        """The manifests of all finished versions, the oldest first."""
-        found = [self.read(number) for number in self._numbers("version")]
+        """The manifests of all published versions, the oldest first."""
+        current, collections = self.current(), self._connection.collections()
+        found = [self._read(number, current) for number in self._numbers("version", collections)]
         return [manifest for manifest in found if manifest is not None]
 
-    def read(self, number: int) -> MilvusManifest | None:
-        """The manifest of a version; None where it is not there or not finished."""
+    def read(self, version: str) -> MilvusManifest | None:
+        """The manifest of a version; None where there is no published one of this name."""
+        numbers = self._numbers("version", self._connection.collections())
+        number = next((number for number in numbers if version_name(number) == version), None)
+        return None if number is None else self._read(number, self.current())
+
+    def _read(self, number: int, current: str | None) -> MilvusManifest | None:
         name = self._of_version(number)
-        if name not in self._connection.collections() or not self._connection.is_indexed(name):
+        if not self._connection.is_indexed(name):
             return None
         self._connection.load(name)
-        rows = self._connection.query(name, 'pk == "manifest"', ["manifest"])
-        if not rows:
+        rows = {row["pk"]: row["manifest"] for row in self._connection.query(name, 'pk != ""', ["pk", "manifest"])}
+        if _MANIFEST not in rows or (_PUBLISHED not in rows and version_name(number) != current):
             return None
         try:
-            return MilvusManifest.model_validate_json(rows[0]["manifest"])
+            return MilvusManifest.model_validate_json(rows[_MANIFEST])
         except ValidationError as error:
             raise ArtifactCorrupt(
                 f"the Milvus collection {name} does not hold the manifest of a version; drop it, or rebuild the index"
@@ -70,7 +78,9 @@ class Catalog:
 
     def next_number(self) -> int:
         """One above every number that was used: what a killed change wrote under its number stays unseen."""
-        return max([*self._numbers("version"), *self._numbers("generation")], default=0) + 1
+        collections = self._connection.collections()
+        used = [*self._numbers("version", collections), *self._numbers("generation", collections)]
+        return max(used, default=0) + 1
 
     def claim(self, number: int) -> None:
         """Take a number, before anything is written under it."""
@@ -78,41 +88,48 @@ class Catalog:
 
     def finish(self, manifest: MilvusManifest) -> None:
         """Write the manifest of a version whose rows are all there."""
-        name = self._of_version(manifest.number)
-        row = {"pk": "manifest", "manifest": manifest.model_dump_json(), "vector": [1.0, 0.0]}
-        self._connection.insert(name, [row])
-        self._connection.flush(name)
+        self._write(manifest.number, _MANIFEST, manifest.model_dump_json())
 
-    def point(self, number: int, *, first: bool) -> None:
-        """Make a version the current one, in one step."""
-        self._connection.set_alias(self._name, self._of_version(number), exists=not first)
+    def point(self, number: int) -> None:
+        """Make a version the current one, in one step: from here on it is published."""
+        self._connection.set_alias(self._name, self._of_version(number), exists=self.current() is not None)
+
+    def mark_current(self) -> None:
+        """Note that the current version was published, before another one becomes current."""
+        current = self.current()
+        if current is not None:
+            self._write(int(current), _PUBLISHED, "")
 
     def drop(self, number: int) -> None:
         """Drop the manifest of a version."""
         self._connection.drop(self._of_version(number))
 
     def sweep(self, manifests: Iterable[MilvusManifest]) -> None:
-        """Drop the items of generations that none of these versions reads, and what unfinished versions left.
+        """Drop what none of these versions reads: generations, and what versions left that were never published.
 
         The newest number stays claimed even so: rows may have been written under it, and it is never used again.
         """
         kept = list(manifests)
+        numbers = {manifest.number for manifest in kept}
         generations = {manifest.generation for manifest in kept}
-        for collection in self._connection.collections():
-            generation = self._numbered(collection, "generation")
-            if generation and generation not in generations:
+        collections = self._connection.collections()
+        for collection in collections:
+            if self._numbered(collection, "generation") not in {0, *generations}:
                 self._connection.drop(collection)
-        finished = {manifest.number for manifest in kept}
-        for number in self._numbers("version")[:-1]:
-            if number not in finished:
+        for number in self._numbers("version", collections)[:-1]:
+            if number not in numbers:
                 self.drop(number)
+
+    def _write(self, number: int, key: str, text: str) -> None:
+        name = self._of_version(number)
+        self._connection.upsert(name, [{"pk": key, "manifest": text, "vector": [1.0, 0.0]}])
+        self._connection.flush(name)
 
     def _of_version(self, number: int) -> str:
         return f"{self._name}_v{version_name(number)}"
 
-    def _numbers(self, part: Literal["version", "generation"]) -> list[int]:
-        found = {self._numbered(collection, part) for collection in self._connection.collections()}
-        return sorted(found - {0})
+    def _numbers(self, part: Literal["version", "generation"], collections: Iterable[str]) -> list[int]:
+        return sorted({self._numbered(collection, part) for collection in collections} - {0})
 
     def _numbered(self, collection: str, part: Literal["version", "generation"]) -> int:
         match = self._pattern.fullmatch(collection)

@@ -36,7 +36,7 @@ class Connection:
         try:
             import pymilvus
         except ImportError as error:
-            raise ConfigError(f"{self.location} needs pymilvus; install it with `pip install 'aahr[milvus]'`") from error
+            raise ConfigError(f"{self.location} needs pymilvus; run `pip install 'aahr[milvus]'`") from error
         try:
             return pymilvus.MilvusClient(
                 uri=self.location.uri, token=self._token, db_name=self.location.database, timeout=CONNECT_SECONDS
@@ -54,7 +54,7 @@ class Connection:
         return list(self._call("list_collections", timeout=CALL_SECONDS))
 
     def create(self, name: str, fields: Sequence[Mapping[str, Any]], indexes: Sequence[Mapping[str, Any]]) -> None:
-        """Create a collection, index it and load it; fields and indexes are as `add_field` and `add_index` take them."""
+        """Create a collection, index it and load it: fields and indexes as `add_field` and `add_index` take them."""
         from pymilvus import DataType
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -105,9 +105,7 @@ class Connection:
 
     def count(self, name: str, expression: str) -> int:
         """The number of rows where an expression holds."""
-        counted = self._call(
-            "query", name, filter=expression, output_fields=["count(*)"], timeout=CALL_SECONDS
-        )
+        counted = self._call("query", name, filter=expression, output_fields=["count(*)"], timeout=CALL_SECONDS)
         return int(counted[0]["count(*)"])
 
     def query(self, name: str, expression: str, fields: Sequence[str], limit: int = PAGE_ROWS) -> list[Row]:

@@ -21,7 +21,17 @@ INDEX_PARAMS: Mapping[str, Mapping[str, int]] = {"FLAT": {}, "HNSW": {"M": 32, "
 
 ITEM_FIELDS = ("pk", "id", "uri", "caption", "payload")
 ALL_FIELDS = (
-    *ITEM_FIELDS, "key", "image_key", "image_id", "fingerprint", "born", "died", "digest", "terms", "numbers", "vector",
+    *ITEM_FIELDS,
+    "key",
+    "image_key",
+    "image_id",
+    "fingerprint",
+    "born",
+    "died",
+    "digest",
+    "terms",
+    "numbers",
+    "vector",
 )
 
 _BATCH_BYTES = 16 << 20
