@@ -1,7 +1,6 @@
 """The writes that make a version: new rows, rows that are no longer seen, or all of them copied."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -82,10 +81,9 @@ class Writer:
             gone = set(dead.get(modality, ()))
             name = self._catalog.items(base.generation, modality)
             self._connection.load(name)
-            with closing(self._connection.pages(name, base.visible, ALL_FIELDS)) as pages:
-                for page in pages:
-                    kept = [reborn(row, self.number) for row in page if row["key"] not in gone]
-                    self._insert(self.number, modality, kept, tally)
+            for page in self._connection.pages(name, base.visible, ALL_FIELDS):
+                kept = [reborn(row, self.number) for row in page if row["key"] not in gone]
+                self._insert(self.number, modality, kept, tally)
 
     def _insert(self, generation: int, modality: Modality, rows: list[Row], tally: Tally) -> None:
         if rows:

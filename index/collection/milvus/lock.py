@@ -9,9 +9,10 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from index.collection.milvus.connection import Connection
 from model.errors import AahrError, ArtifactError
@@ -66,7 +67,7 @@ def _acquire(lock: WriterLock) -> None:
         if _is_alive(holder):
             raise _refusal(lock, holder)
         lock.connection.drop(lock.name)
-    fields = [
+    fields: list[Mapping[str, Any]] = [
         {"field_name": "pk", "datatype": "VARCHAR", "max_length": 64, "is_primary": True},
         {"field_name": lock.owner, "datatype": "BOOL"},
         {"field_name": "vector", "datatype": "FLOAT_VECTOR", "dim": 2},
