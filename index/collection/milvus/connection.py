@@ -18,7 +18,8 @@ PAGE_ROWS = 500
 Row = dict[str, Any]
 
 _NOT_FOUND = 100
-_LOGGER = "pymilvus"
+# What goes wrong is raised as well: these would show tracebacks of errors that are handled.
+_LOGGERS = ("pymilvus", "pymilvus.milvus_client")
 
 
 class Connection:
@@ -27,8 +28,6 @@ class Connection:
     def __init__(self, location: Location) -> None:
         """Connect; raises ArtifactError that names the address where nothing answers there."""
         self.location = location
-        # What goes wrong is raised as well: its log would show tracebacks of errors that are handled.
-        logging.getLogger(_LOGGER).setLevel(logging.CRITICAL)
         self._token = os.environ.get(TOKEN_VARIABLE, "")
         self._client = self._connect()
 
@@ -37,6 +36,8 @@ class Connection:
             import pymilvus
         except ImportError as error:
             raise ConfigError(f"{self.location} needs pymilvus; run `pip install 'aahr[milvus]'`") from error
+        for name in _LOGGERS:  # After the import, which sets them up.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             return pymilvus.MilvusClient(
                 uri=self.location.uri, token=self._token, db_name=self.location.database, timeout=CONNECT_SECONDS
@@ -61,19 +62,16 @@ class Connection:
         for field in fields:
             types = {name: DataType[field[name]] for name in ("datatype", "element_type") if name in field}
             schema.add_field(**{**field, **types})
+        # Readers must see what was written before they came, whichever node answers them.
+        self._call("create_collection", name, schema=schema, consistency_level="Strong", timeout=CALL_SECONDS)
+        if not indexes:  # A name that is taken, not to be read.
+            return
         params = self._client.prepare_index_params()
         for index in indexes:
             params.add_index(**index)
-        # Without an index it is only a name that is taken: it cannot be loaded, nor need it be.
-        # Readers must see what was written before they came, whichever node answers them.
-        self._call(
-            "create_collection",
-            name,
-            schema=schema,
-            index_params=params if indexes else None,
-            consistency_level="Strong",
-            timeout=BUILD_SECONDS,
-        )
+        # Nothing is there yet that could be indexed; to load it waits for what has to be waited for.
+        self._call("create_index", name, params, timeout=CALL_SECONDS, sync=False)
+        self.load(name)
 
     def is_indexed(self, name: str) -> bool:
         """Whether the creation of a collection came as far as its index; without one it cannot be read."""

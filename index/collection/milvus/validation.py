@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from index.collection import SearchOptions
 from index.collection.milvus.collection import MilvusCollection
+from index.collection.milvus.schema import key_of
 from index.items import Modality
 from index.pending import PendingRows
 from model.errors import ArtifactCorrupt
@@ -46,11 +47,14 @@ def validate_rows(collection: MilvusCollection, modality: Modality, rows: Pendin
     if rows is None or not len(rows):
         return
     sample = np.unique(np.linspace(0, len(rows) - 1, _SAMPLES).astype(np.int64))
-    ids = rows.metadata["id"].take(sample).to_pylist()
-    expected: NDArray[np.float32] = np.array(rows.vectors[sample], np.float32)
-    if not np.array_equal(np.stack([collection.embedding(item_id) for item_id in ids]), expected):
+    keys = [key_of(item_id) for item_id in rows.metadata["id"].take(sample).to_pylist()]
+    given: NDArray[np.float32] = np.array(rows.vectors[sample], np.float32)
+    stored = {
+        row["key"]: row["vector"] for row in collection.rows[modality].found("key", keys, ("pk", "key", "vector"))
+    }
+    if stored.keys() != set(keys) or not np.array_equal(np.array([stored[key] for key in keys], np.float32), given):
         raise ArtifactCorrupt(f"Milvus returns other {modality} embeddings than it was given; rebuild the index")
-    best = collection.search(expected, modality, SearchOptions(limit=1))
+    best = collection.search(given, modality, SearchOptions(limit=1))
     share = float(np.mean([bool(hits) and hits[0].score > 1 - _TOLERANCE for hits in best]))
     if share < (1.0 if collection.ordering(modality).complete else _FOUND_SHARE):
         raise ArtifactCorrupt(f"only {share:.0%} of the new {modality} rows find themselves; rebuild the index")
