@@ -14,7 +14,7 @@ from index.filters import Filter, Range, matches, parse_filter
 from index.filters.mask import float_interval, integer_interval
 from index.items import Item
 from index.metadata import Metadata, write_metadata
-from tests.collections_data import image_item, metadata_table
+from tests.collections_data import Drawing, image_item, metadata_table
 
 TEXTS = st.sampled_from(["", "dog", "DOG", "a Dog", "ß", "ẞ", "ς", "Σ", "İ", "i", "ſ", "s", "K", "k", "\0", "日本"])
 INTEGERS = st.sampled_from([-(2**63), -(2**53) - 1, -1, 0, 1, 2, 2**53, 2**53 + 1, 2**63 - 1])
@@ -71,6 +71,16 @@ def test_the_mask_is_what_matches(payloads: list[dict[str, Any]], filters: list[
         for value in filters:
             parsed = parse_filter(value)
             assert metadata.mask(parsed).tolist() == [matches(parsed, item) for item in items], value
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_mask_is_what_matches_in_a_gallery(seed: int, tmp_path: Path) -> None:
+    drawing = Drawing(seed)
+    items = gallery([drawing.payload() for _ in range(100)])
+    metadata = metadata_of(tmp_path, items)
+    for _ in range(150):
+        parsed = drawing.filter(items)
+        assert metadata.mask(parsed).tolist() == [matches(parsed, item) for item in items], parsed
 
 
 def test_many_batches_are_one_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
