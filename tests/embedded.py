@@ -49,11 +49,11 @@ def uris(pending: PendingVersion) -> list[str]:
     return found
 
 
-def main() -> None:
+def main(shard: int = SHARD) -> None:
     """`python -m tests.embedded MODEL IMAGES WORK`: what is killed by tests of resuming."""
     model, images, work = map(Path, sys.argv[1:])
     source = read_source(images, captions=images / "captions.csv")
-    embed_source(source, load_model_artifact(model), work, Settings(workers=2, shard_records=SHARD))
+    embed_source(source, load_model_artifact(model), work, Settings(workers=2, shard_records=shard))
 
 
 if __name__ == "__main__":
