@@ -1,8 +1,7 @@
 """From images and captions to a published version: a whole index, or some images more in one that is there."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,16 +73,13 @@ class Embedding:
     engine: str = "local"
     ray_address: str | None = None
 
-    @contextmanager
-    def settings(self) -> Iterator[Settings]:
-        """The settings, as long as the engine runs."""
-        if self.engine == "local":
-            yield Settings(self.workers, self.batch, self.max_rejects)
-            return
-        from index.embedding.ray import ray_engine
+    def settings(self) -> Settings:
+        """As the pipeline takes them."""
+        if self.engine != "ray":
+            return Settings(self.workers, self.batch, self.max_rejects)
+        from index.embedding.ray import RayTasks  # ray is an extra
 
-        with ray_engine(self.ray_address, self.workers) as engine:
-            yield Settings(self.workers, self.batch, self.max_rejects, engine=engine)
+        return Settings(None, self.batch, max_rejects=self.max_rejects, engine=RayTasks(self.ray_address, self.workers))
 
 
 @dataclass(frozen=True)
@@ -166,7 +162,8 @@ def _embed_and(
     shown: tuple[Console, float],
 ) -> Summary:
     console, started = shown
-    with store.workspace() as work, embedding.settings() as settings:
+    settings = embedding.settings()
+    with store.workspace() as work:
         begun = time.monotonic()
         with embedding_progress(console) as track:
             known = None if current is None else current.known()
