@@ -65,8 +65,7 @@ class Catalog:
         name = self._of_version(number)
         if not self._connection.is_indexed(name):
             return None
-        self._connection.load(name)
-        rows = {row["pk"]: row["manifest"] for row in self._connection.query(name, 'pk != ""', ["pk", "manifest"])}
+        rows = self._written(number)
         if _MANIFEST not in rows or (_PUBLISHED not in rows and version_name(number) != current):
             return None
         try:
@@ -97,7 +96,7 @@ class Catalog:
     def mark_current(self) -> None:
         """Note that the current version was published, before another one becomes current."""
         current = self.current()
-        if current is not None:
+        if current is not None and _PUBLISHED not in self._written(int(current)):
             self._write(int(current), _PUBLISHED, "")
 
     def drop(self, number: int) -> None:
@@ -119,6 +118,11 @@ class Catalog:
         for number in self._numbers("version", collections)[:-1]:
             if number not in numbers:
                 self.drop(number)
+
+    def _written(self, number: int) -> dict[str, str]:
+        name = self._of_version(number)
+        self._connection.load(name)
+        return {row["pk"]: row["manifest"] for row in self._connection.query(name, 'pk != ""', ["pk", "manifest"])}
 
     def _write(self, number: int, key: str, text: str) -> None:
         name = self._of_version(number)

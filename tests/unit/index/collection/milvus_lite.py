@@ -14,7 +14,6 @@ WRITES = frozenset(
     {
         "create_collection",
         "create_index",
-        "load_collection",
         "drop_collection",
         "insert",
         "upsert",
