@@ -13,8 +13,8 @@ from index.ann.protocol import AnnIndex
 from index.ann.specs import FLAT, AnnSpec
 from index.ann.tuning import Trial, make_trial, time_flat, tune
 from index.items import Embeddings
+from model.cores import usable_cores
 from model.errors import ConfigError
-from model.graph import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,7 @@ def _check(vectors: Embeddings, recall: float, memory_share: float | None) -> No
         raise ValueError(f"vectors of shape {list(vectors.shape)} are not rows to index")
 
 
-def _names_to_try(
-    vectors: Embeddings, memory_share: float | None, recall: float, kind: str | None
-) -> tuple[str, ...]:
+def _names_to_try(vectors: Embeddings, memory_share: float | None, recall: float, kind: str | None) -> tuple[str, ...]:
     if kind is not None:
         if kind != FLAT and kind not in KINDS:
             raise ConfigError(f"there is no kind of index {kind!r}; choose one of {', '.join([FLAT, *KINDS])}")

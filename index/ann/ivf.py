@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import faiss
 
-
 _MAX_LISTS = 1 << 16
 _SAMPLE_PER_LIST = 40  # faiss asks for 39 or more for a centroid
 _ROUNDS = 10
