@@ -206,7 +206,7 @@ def main() -> None:
     try:
         app(prog_name=app.info.name)
     except AahrError as error:
-        print(f"aahr: {error}", file=sys.stderr)
+        print(f"aahr: {error.with_detail}", file=sys.stderr)
         sys.exit(2)
 
 
