@@ -9,8 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from model.cores import usable_cores
 from model.errors import InvalidInput, UnsupportedQuery
-from model.graph import usable_cores
 from model.preprocess import decode_image, prepare_image
 from model.runtime import GPU_CHUNK, IMAGE_CHUNK, Runtime
 from model.scan import RegionArrays

@@ -8,8 +8,8 @@ import faiss
 import numpy as np
 
 from index.engines import Embeddings, Rows
+from model.cores import usable_cores
 from model.errors import ArtifactCorrupt
-from model.graph import usable_cores
 
 FLAT = "flat-ip"
 HNSW = "hnsw-ip"
