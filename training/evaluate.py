@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from model.artifact import load_model_artifact
 from model.errors import ArtifactMissing, DataError, UnsupportedQuery
 from model.manifest import MANIFEST, write_text_atomically
+from model.replacement import recover_directory
 from model.runtime import Runtime
 from model.scan import open_scan
 from training.checkpoint import load_backbones, load_network, open_checkpoint
@@ -73,6 +74,7 @@ def show_metrics(metrics: Mapping[str, float], json_file: Path | None) -> None:
 
 def open_embedder(directory: Path, cache: Path) -> Embedder:
     """An exported model or a checkpoint, whichever the directory is."""
+    recover_directory(directory)
     if (directory / "image.onnx").exists():
         return ArtifactEmbedder(Runtime.load(load_model_artifact(directory)))
     if not (directory / MANIFEST).exists():

@@ -14,6 +14,7 @@ import torch
 
 from model.errors import ConfigError
 from model.nn.aahr import AAHR
+from model.replacement import recover_directory
 from training.checkpoint import (
     Backbones,
     Progress,
@@ -97,7 +98,7 @@ def _check_start(config: TrainingConfig, directory: Path, device: torch.device, 
 
 
 def _check_directory(directory: Path, *, resume: bool) -> None:
-    if resume and not (directory / LAST).is_dir():
+    if resume and not recover_directory(directory / LAST):
         raise ConfigError(f"{directory} holds no run to resume: {directory / LAST} is missing; start without --resume")
     if not resume and directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} holds a run already: go on with --resume, or give another --out")

@@ -11,7 +11,6 @@ import pytest
 from index.gallery import Modality
 from index.publish import publish, rebuild_lock
 from index.store import current_version, load_index
-from model import manifest as model_manifest
 from model.errors import ArtifactCorrupt, ArtifactError
 from tests.unit.index.drafts import make_draft, publish_draft, unit_rows
 
@@ -26,7 +25,7 @@ STEPS = [
     ("index.publish", "load_version"),
     ("index.publish", "validate"),
     ("model.manifest", "_fsync_tree"),
-    ("model.manifest", "_replace_directory"),
+    ("model.manifest", "replace_directory"),
     ("index.publish", "write_text_atomically"),
 ]
 
@@ -108,7 +107,6 @@ def test_what_cannot_be_removed_does_not_undo_what_was_published(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "rename", refuse)
-    monkeypatch.setattr(model_manifest, "_replace_directory", lambda staging, target: staging.replace(target))
     assert publish_draft(directory, make_draft(tmp_path)).version == "000004"
     assert names_in(directory) == ["000001", "000002", "000003", "000004"]
 

@@ -184,27 +184,6 @@ def test_a_failure_leaves_the_earlier_artifact(tmp_path: Path, error: BaseExcept
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_failed_rename_puts_the_earlier_artifact_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "model"
-    write_artifact(target, "old")
-    rename = Path.rename
-
-    def fail_for_staging(self: Path, to: Path) -> Path:
-        if (self / "content.txt").read_text() == "new":
-            raise OSError("no space")
-        return rename(self, to)
-
-    def publish() -> None:
-        with published_directory(target) as staging:
-            write_artifact(staging, "new")
-            monkeypatch.setattr(Path, "rename", fail_for_staging)
-
-    with pytest.raises(ArtifactError, match=r"model cannot be written: no space"):
-        publish()
-    assert (target / "content.txt").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 @pytest.mark.parametrize("manifest", [None, "{}", '{"format": "other/1"}', "no json", "[]"])
 def test_a_folder_that_is_no_artifact_is_not_replaced(tmp_path: Path, manifest: str | None) -> None:
     photographs = tmp_path / "Pictures"
