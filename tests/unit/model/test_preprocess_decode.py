@@ -3,38 +3,17 @@
 import random
 import struct
 import zlib
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image
 
 from model.errors import ImageTooLarge, UnreadableImage
 from model.preprocess import MAX_PIXELS, decode_image
-
-
-def photograph(width: int = 60, height: int = 40) -> Image.Image:
-    """Smooth colours with a red mark in the upper left corner."""
-    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    image = Image.fromarray(np.stack([across, down, 255 - across], -1).astype(np.uint8))
-    ImageDraw.Draw(image).rectangle((0, 0, width // 4, height // 4), fill="red")
-    return image
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def distance(image: Image.Image, other: Image.Image) -> float:
-    assert image.mode == other.mode == "RGB"
-    assert image.size == other.size
-    return float(np.abs(np.asarray(image, float) - np.asarray(other, float)).mean())
+from tests.sample_images import distance, encoded, photograph
 
 
 def header_of_png(width: int, height: int) -> bytes:
