@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.config import FeatureDimensions, Settings
-from model.errors import ArtifactCorrupt, ArtifactMissing
+from model.errors import ArtifactCorrupt, ArtifactMissing, TrainingError
 from model.manifest import FileEntry, describe_files, parse_json_file, published_directory, read_manifest, verify_files
 from model.nn.aahr import AAHR
 from model.nn.backbones import ImageBackbone, ImageTail, TextBackbone, load_image_backbone, load_text_backbone
@@ -141,7 +143,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint in one rename: what was trained, parameters in fp16 and buffers in fp32.
 
-    With `state` (everything a run needs to go on, in full precision) it can be resumed.
+    With `state` (everything a run needs to go on, in full precision) it can be resumed. Raises TrainingError for a
+    parameter that fp16 cannot hold.
     """
     with published_directory(directory) as staging:
         save_file(_halved(network), staging / PARAMETERS)
@@ -210,6 +213,20 @@ def load_state(directory: Path) -> dict[str, Any]:
     return state
 
 
+@contextmanager
+def rounded_as_written(network: AAHR) -> Iterator[None]:
+    """Give a network, for the time of the block, the parameters that a checkpoint of it holds: those in fp16.
+
+    What is evaluated in the block is what is written. Raises TrainingError for a parameter that fp16 cannot hold.
+    """
+    exact = {name: tensor.clone() for name, tensor in _trained(network).items()}
+    network.load_state_dict({**network.state_dict(), **_halved(network)})
+    try:
+        yield
+    finally:
+        network.load_state_dict({**network.state_dict(), **exact})
+
+
 def library_versions() -> dict[str, str]:
     """Versions of what decides the numbers."""
     packages = ("torch", "transformers", "numpy", "aahr")
@@ -229,9 +246,19 @@ def git_commit() -> str | None:
 def _halved(network: AAHR) -> dict[str, Tensor]:
     parameters = dict(network.named_parameters())
     return {
-        name: (tensor.half() if name in parameters else tensor).contiguous().clone()
+        name: (_to_fp16(name, tensor) if name in parameters else tensor).contiguous().clone()
         for name, tensor in _trained(network).items()
     }
+
+
+def _to_fp16(name: str, tensor: Tensor) -> Tensor:
+    halved = tensor.half()
+    if not halved.isfinite().all():
+        raise TrainingError(
+            f"{name} has a value of {tensor.abs().max():g}, which fp16 cannot hold, so that the checkpoint would be "
+            "worthless: nothing was written; lower optimiser.learning_rate"
+        )
+    return halved
 
 
 def _trained(network: AAHR) -> dict[str, Tensor]:

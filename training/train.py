@@ -21,6 +21,7 @@ from training.checkpoint import (
     build_network,
     load_backbones,
     load_state,
+    rounded_as_written,
     save_checkpoint,
 )
 from training.config import TrainingConfig
@@ -204,7 +205,8 @@ def _finish_epoch(run: Run, parts: Mapping[str, float]) -> None:
 
 
 def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
-    evaluation = evaluate_splits(run.trainer.evaluated, run.val)
+    with rounded_as_written(run.trainer.evaluated):
+        evaluation = evaluate_splits(run.trainer.evaluated, run.val)
     score = evaluation[f"{run.config.select_on}/rsum"]
     if score > run.best:
         run.best = score
