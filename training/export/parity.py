@@ -28,8 +28,8 @@ def check_parity(directory: Path, towers: Towers, check: Path | None) -> float:
     Pictures of the folder `check` and captions beside them (`*.txt`) are compared, else a few drawn scenes. Raises
     TrainingError where a cosine is below 0.9999.
     """
-    smallest = float(min(cosines.min() for cosines in _cosines_of_both(directory, towers, check)))
-    if smallest < SMALLEST_COSINE:
+    smallest = float(np.concatenate(_cosines_of_both(directory, towers, check)).min())
+    if not smallest >= SMALLEST_COSINE:  # nor where a cosine is no number
         raise TrainingError(
             f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {SMALLEST_COSINE} is "
             "asked for; nothing was written"
