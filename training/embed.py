@@ -94,6 +94,10 @@ class Embedder(Protocol):
         """Sentences to [M, D]."""
         ...
 
+    def close(self) -> None:
+        """End its threads, if it has some."""
+        ...
+
 
 class CheckpointEmbedder:
     """A trained network through torch; features of its frozen backbones come from the cache."""
@@ -120,6 +124,9 @@ class CheckpointEmbedder:
         else:
             source = text_feature_table(self.backbones.text, self.tokenizer, texts, self.cache)
         return embed_texts(self.network, source, len(texts))
+
+    def close(self) -> None:
+        """Nothing to end."""
 
     def _embedded(self, cells: FeatureTable) -> Floats:
         if self.network.cached_reduction is not None:
@@ -152,3 +159,7 @@ class ArtifactEmbedder:
     def texts(self, texts: Sequence[str]) -> Floats:
         """Sentences to [M, D]."""
         return self.runtime.encode_texts(texts)
+
+    def close(self) -> None:
+        """End the threads of the runtime."""
+        self.runtime.close()

@@ -5,6 +5,7 @@ A checkpoint runs through torch, an exported model through ONNX Runtime, with th
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import cast, get_args
 
@@ -47,18 +48,15 @@ def evaluate(
     if split not in get_args(Split):
         raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
     dataset = _read(data, images, cast(Split, split))
-    embedder = open_embedder(directory, cache)
-    if embedder.takes_pixels and images is None:
-        raise UnsupportedQuery(f"{directory} takes pictures: say with --images where those of {data} are")
-    if not embedder.takes_pixels and not data.is_dir():
-        raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
-    if embedder.takes_pixels:
-        image_embeddings = embedder.images(dataset.image_paths)
-    else:
-        image_embeddings = embedder.regions(region_table(open_scan(data, split), images, embedder.clip, cache))
-    metrics = evaluate_protocol(protocol, image_embeddings @ embedder.texts(dataset.captions).T, dataset, data)
-    if judgments is not None:
-        metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
+    with closing(open_embedder(directory, cache)) as embedder:
+        _refuse_unsupported(embedder, directory, data, images)
+        if embedder.takes_pixels:
+            image_embeddings = embedder.images(dataset.image_paths)
+        else:
+            image_embeddings = embedder.regions(region_table(open_scan(data, split), images, embedder.clip, cache))
+        metrics = evaluate_protocol(protocol, image_embeddings @ embedder.texts(dataset.captions).T, dataset, data)
+        if judgments is not None:
+            metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
     return metrics
 
 
@@ -73,7 +71,7 @@ def show_metrics(metrics: Mapping[str, float], json_file: Path | None) -> None:
 
 
 def open_embedder(directory: Path, cache: Path) -> Embedder:
-    """An exported model or a checkpoint, whichever the directory is."""
+    """An exported model or a checkpoint, whichever the directory is; to be closed."""
     recover_directory(directory)
     if (directory / "image.onnx").exists():
         return ArtifactEmbedder(Runtime.load(load_model_artifact(directory)))
@@ -85,6 +83,13 @@ def open_embedder(directory: Path, cache: Path) -> Embedder:
     backbones = load_backbones(checkpoint.config)
     clip = next((data.clip for data in checkpoint.config.data.values() if data.clip is not None), None)
     return CheckpointEmbedder(load_network(checkpoint, backbones), backbones, cache, clip)
+
+
+def _refuse_unsupported(embedder: Embedder, directory: Path, data: Path, images: Path | None) -> None:
+    if embedder.takes_pixels and images is None:
+        raise UnsupportedQuery(f"{directory} takes images: say with --images where those of {data} are")
+    if not embedder.takes_pixels and not data.is_dir():
+        raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
 
 
 def _read(data: Path, images: Path | None, split: Split) -> ImageTextDataset:

@@ -206,7 +206,7 @@ def test_what_a_model_cannot_take_is_said(f30k: Way, clip_preset: Way, place: Pa
 
     with pytest.raises(UnsupportedQuery, match=r"takes precomputed regions: give --data a directory in SCAN's format"):
         run(f30k, clip_preset.data, clip_preset.images)
-    with pytest.raises(UnsupportedQuery, match="takes pictures: say with --images where"):
+    with pytest.raises(UnsupportedQuery, match="takes images: say with --images where"):
         run(clip_preset, f30k.data, None)
     with pytest.raises(DataError, match=r"names pictures: say with --images"):
         run(clip_preset, clip_preset.data, None)
