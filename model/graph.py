@@ -27,7 +27,10 @@ class Graph:
         try:
             self._session = ort.InferenceSession(path, _session_options(), providers=_providers())
         except Exception as error:  # ONNX Runtime's exceptions share no base class.
-            raise ArtifactCorrupt(f"{path} is no graph that ONNX Runtime can load: {_first_line(error)}") from error
+            raise ArtifactCorrupt(
+                f"{path.name} is not a graph that ONNX Runtime can load: {self._reason(error)}; export the model again",
+                detail=str(path),
+            ) from error
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _FATAL  # a failed call is raised, and need not be printed as well
         self._check_names("inputs", [node.name for node in self._session.get_inputs()], inputs)
@@ -48,7 +51,7 @@ class Graph:
             )
             if not fits or _ONNX_TYPES.get(array.dtype.name) != kind:
                 expected = f"{kind} [{', '.join(str(side) for side in shape)}]"
-                raise InvalidInput(f"{name} is {array.dtype} {list(array.shape)}, {self.path} takes {expected}")
+                raise InvalidInput(f"{name} is {array.dtype} {list(array.shape)}, {self.path.name} takes {expected}")
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         """The named outputs; raises InvalidInput where they are not finite, ArtifactError where the graph fails."""
@@ -56,7 +59,9 @@ class Graph:
             arrays = cast(list[NDArray[np.float32]], self._session.run(outputs, dict(feeds), self._run_options))
         except Exception as error:  # As above; the session stays usable after a failed call.
             shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
-            raise ArtifactError(f"{self.path} failed on {shapes}: {_first_line(error)}; export it again") from error
+            raise ArtifactError(
+                f"{self.path.name} failed on {shapes}: {self._reason(error)}; export it again", detail=str(self.path)
+            ) from error
         for name, array in zip(outputs, arrays, strict=True):
             self._check_output(name, array)
         return arrays
@@ -64,16 +69,24 @@ class Graph:
     def _check_output(self, name: str, array: NDArray[np.float32]) -> None:
         if array.shape[-1] != self._dimension:
             raise ArtifactCorrupt(
-                f"{self.path} gives {name} of dimension {array.shape[-1]}, its manifest says {self._dimension}"
+                f"{self.path.name} returns {name} of dimension {array.shape[-1]}, its manifest says {self._dimension}",
+                detail=str(self.path),
             )
         finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
         if not finite.all():
             rows = np.flatnonzero(~finite).tolist()
-            raise InvalidInput(f"{self.path.name} gives {name} that is not finite for the rows {rows} of a batch")
+            raise InvalidInput(f"{self.path.name} returns {name} that is not finite for the rows {rows} of a batch")
 
     def _check_names(self, kind: str, found: Sequence[str], expected: Sequence[str]) -> None:
         if set(found) != set(expected):
-            raise ArtifactCorrupt(f"{self.path} has the {kind} {sorted(found)}, expected {sorted(expected)}")
+            raise ArtifactCorrupt(
+                f"{self.path.name} has the {kind} {sorted(found)}, expected {sorted(expected)}; export the model again",
+                detail=str(self.path),
+            )
+
+    def _reason(self, error: Exception) -> str:
+        """The first line of what ONNX Runtime says, which may have the path in it: that is nobody's business."""
+        return str(error).strip().partition("\n")[0].replace(str(self.path), self.path.name)
 
 
 def _providers() -> list[str | tuple[str, dict[str, str]]]:
@@ -92,7 +105,3 @@ def _session_options() -> ort.SessionOptions:
     options.enable_mem_pattern = False
     options.log_severity_level = _ERRORS
     return options
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

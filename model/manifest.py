@@ -49,11 +49,13 @@ def verify_files(directory: Path, files: Mapping[str, FileEntry]) -> None:
     paths = {name: _path_of(directory, name) for name in files}
     for name, entry in files.items():
         if (found := paths[name].stat().st_size) != entry.bytes:
-            raise ArtifactCorrupt(f"{paths[name]} has {found} bytes, its manifest says {entry.bytes}; make it again")
+            raise ArtifactCorrupt(
+                f"{name} has {found} bytes, its manifest says {entry.bytes}; make it again", detail=str(paths[name])
+            )
     for name, entry in files.items():
         if (digest := sha256_of_file(paths[name])) != entry.sha256:
             raise ArtifactCorrupt(
-                f"{paths[name]} has SHA-256 {digest}, its manifest says {entry.sha256}; make it again"
+                f"{name} has SHA-256 {digest}, its manifest says {entry.sha256}; make it again", detail=str(paths[name])
             )
 
 
@@ -66,7 +68,8 @@ def read_manifest(directory: Path, model: type[M], *, expected: str = "an artifa
     """
     path = directory / MANIFEST
     if not recover_directory(directory) or not path.is_file():
-        raise ArtifactMissing(f"{directory} is not {expected}: it has no {MANIFEST}")
+        name = directory.name or "the directory"
+        raise ArtifactMissing(f"{name} is not {expected}: it has no {MANIFEST}", detail=str(directory))
     return parse_json_file(path, model, expected=expected)
 
 
@@ -78,9 +81,13 @@ def parse_json_file(path: Path, model: type[M], *, expected: str) -> M:
     try:
         return model.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ArtifactMissing(f"{path} cannot be read, but {expected} needs it: {error.strerror}") from error
+        raise ArtifactMissing(
+            f"{path.name} cannot be read, but {expected} needs it: {error.strerror}", detail=str(path)
+        ) from error
     except ValidationError as error:
-        raise ArtifactCorrupt(f"{path} does not belong to {expected}: {_first_problem(error)}") from error
+        raise ArtifactCorrupt(
+            f"{path.name} does not belong to {expected}: {_first_problem(error)}", detail=str(path)
+        ) from error
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -126,10 +133,15 @@ def _describe(directory: Path, name: str) -> FileEntry:
 def _path_of(directory: Path, name: str) -> Path:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
-        raise ArtifactCorrupt(f"{directory / MANIFEST} names the file {name!r}, which is outside its directory")
+        raise ArtifactCorrupt(
+            f"{MANIFEST} names the file {name!r:.200}, which is outside its directory", detail=str(directory / MANIFEST)
+        )
     path = directory / relative
     if not path.is_file():
-        raise ArtifactMissing(f"{path} is not there, but the artifact {directory} needs it; make the artifact again")
+        raise ArtifactMissing(
+            f"{name} is not there, but the artifact {directory.name} needs it; make the artifact again",
+            detail=str(path),
+        )
     return path
 
 

@@ -85,10 +85,10 @@ def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.
     times faster, and big images with transparency or more than 8 bits are averaged. Waits while other threads
     decode as much as DECODE_BUDGET allows. Raises UnreadableImage and ImageTooLarge.
     """
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    name, detail = ("the image", None) if isinstance(source, bytes) else (source.name or "the folder", str(source))
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-            _refuse_large(image, name)
+            _refuse_large(image, name, detail)
             whole = image.width * image.height
             if at_least is not None:
                 # Twice the size: the resize that follows then hides that the decoder has averaged blocks.
@@ -99,7 +99,7 @@ def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.
     except InvalidInput:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
-        raise UnreadableImage(f"{name} cannot be read as a picture: {_reason(error, source)}") from error
+        raise UnreadableImage(f"{name} cannot be read: {_reason(error, source)}", detail=detail) from error
 
 
 def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
@@ -147,7 +147,9 @@ class TextTokenizer:
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer_file))
         except Exception as error:  # `tokenizers` raises a bare Exception.
-            raise ArtifactCorrupt(f"{tokenizer_file} is no file of `tokenizers`: {error}") from error
+            raise ArtifactCorrupt(
+                f"{tokenizer_file.name} is not a file of `tokenizers`: {error}", detail=str(tokenizer_file)
+            ) from error
         padding = self._tokenizer.padding or {}
         self._tokenizer.enable_padding(pad_id=padding.get("pad_id", 0), pad_token=padding.get("pad_token", "[PAD]"))
         self._tokenizer.enable_truncation(max_length)
@@ -166,11 +168,11 @@ class TextTokenizer:
         )
 
 
-def _refuse_large(image: Image.Image, name: str) -> None:
+def _refuse_large(image: Image.Image, name: str, detail: str | None) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageTooLarge(
-            f"{name} has {width} x {height} pixels, at most {MAX_PIXELS:,} are decoded; make it smaller"
+            f"{name} has {width} x {height} pixels, at most {MAX_PIXELS:,} are decoded; make it smaller", detail=detail
         )
 
 
@@ -213,4 +215,5 @@ def _reason(error: Exception, source: bytes | Path) -> str:
         return "it is empty" if empty else f"it is none of {', '.join(FORMATS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error) or type(error).__name__
+    reason = str(error) or type(error).__name__
+    return reason if isinstance(source, bytes) else reason.replace(str(source), source.name)

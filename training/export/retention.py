@@ -45,7 +45,8 @@ class HeldOut:
             )
         except DataError as error:
             raise DataError(
-                f"{error}; a variant is measured on val before it is written: --data and --images say where that is"
+                f"{error}; a variant is measured on val before it is written: --data and --images say where that is",
+                detail=error.detail,
             ) from error
 
     def calibration(self, preprocessing: ImagePreprocessing) -> list[Floats]:
