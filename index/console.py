@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from index.embed import Floats
-from index.gallery import Modality
+from index.items import Modality
 from index.rejects import printable
 from index.search import Hit, check_model, resolve_target
 from index.store import load_index

@@ -7,10 +7,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from index.captioned_items import image_items, text_items
 from index.captions.records import MatchedCaptions
 from index.embed import Floats, Outcome, Track, embed_pictures, embed_regions, embed_texts
-from index.gallery import Gallery, GalleryItem, Modality
-from index.items import image_items, text_items
+from index.gallery import Gallery
+from index.items import Item, Modality
 from index.manifest import IndexedModel
 from index.pictures import FoundPictures
 from index.regions import RegionGallery
@@ -56,9 +57,7 @@ def embedded_regions(runtime: Runtime, gallery: RegionGallery, track: Track) -> 
     return _embedded_images(gallery.found, outcomes, runtime.dimension)
 
 
-def embedded_captions(
-    runtime: Runtime, uris: Sequence[str], matched: MatchedCaptions, track: Track
-) -> Embedded[GalleryItem]:
+def embedded_captions(runtime: Runtime, uris: Sequence[str], matched: MatchedCaptions, track: Track) -> Embedded[Item]:
     """Embed the captions of the pictures `uris`, as text items."""
     candidates, rejects = text_items(uris, matched.by_uri)
     captions = [item.caption or "" for item in candidates]
@@ -72,7 +71,7 @@ def make_draft(
     found: FoundPictures,
     matched: MatchedCaptions,
     pictures: Embedded[str],
-    texts: Embedded[GalleryItem],
+    texts: Embedded[Item],
 ) -> Draft:
     """Put the parts together; captions of pictures that are not in the index count as left out."""
     manifest = artifact.manifest

@@ -1,16 +1,15 @@
 """The rows of an index: what each one stands for, its stable id, and the file that keeps them."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from index.items import Item, Modality
 from model.errors import ArtifactCorrupt
 
 GALLERY = "gallery.parquet"
@@ -27,53 +26,16 @@ _SCHEMA = pa.schema(
 )
 
 
-class Modality(StrEnum):
-    """What an item is, and what a query asks for."""
-
-    IMAGE = "image"
-    TEXT = "text"
-
-    @property
-    def other(self) -> "Modality":
-        """The modality that a query of this one searches unless it says otherwise."""
-        return Modality.TEXT if self is Modality.IMAGE else Modality.IMAGE
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryItem:
-    """One searchable thing: a picture, or a caption of a picture.
-
-    `uri` is the POSIX path of the picture below the images root, for a caption too. `caption` is the text of a text
-    item and the first caption, if any, of an image item. `payload` holds plain JSON values.
-    """
-
-    id: str
-    modality: Modality
-    uri: str
-    caption: str | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class Gallery:
     """All items, in the order of the rows of the two FAISS indexes."""
 
-    images: tuple[GalleryItem, ...]
-    texts: tuple[GalleryItem, ...] = ()
+    images: tuple[Item, ...]
+    texts: tuple[Item, ...] = ()
 
-    def of(self, modality: Modality) -> tuple[GalleryItem, ...]:
+    def of(self, modality: Modality) -> tuple[Item, ...]:
         """The items of one modality: item n is row n of its index."""
         return self.images if modality is Modality.IMAGE else self.texts
-
-
-def image_item_id(uri: str) -> str:
-    """The id of a picture: equal paths give equal ids in every rebuild."""
-    return "img_" + _digest([uri])
-
-
-def text_item_id(uri: str, caption: str, ordinal: int) -> str:
-    """The id of a caption; `ordinal` counts the earlier captions of the same picture with the same words."""
-    return "txt_" + _digest([uri, caption, ordinal])
 
 
 def write_gallery(path: Path, gallery: Gallery) -> None:
@@ -96,7 +58,7 @@ def write_gallery(path: Path, gallery: Gallery) -> None:
 def read_gallery(path: Path) -> Gallery:
     """Read a gallery; raises ArtifactCorrupt where columns, row numbers or ids are not what `write_gallery` writes."""
     lines = _read_lines(path)
-    items: dict[Modality, list[GalleryItem]] = {modality: [] for modality in Modality}
+    items: dict[Modality, list[Item]] = {modality: [] for modality in Modality}
     for line in lines:
         try:
             item, row = _item_of(line), line["row"]
@@ -121,20 +83,16 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _item_of(line: Mapping[str, Any]) -> GalleryItem:
+def _item_of(line: Mapping[str, Any]) -> Item:
     payload = json.loads(line["payload"])
     if not isinstance(payload, dict):
         raise ValueError(f"the payload of {line['id']} is no JSON object")
-    return GalleryItem(line["id"], Modality(line["modality"]), line["uri"], line["caption"], payload)
+    return Item(line["id"], Modality(line["modality"]), line["uri"], line["caption"], payload)
 
 
-def _check_ids(path: Path, items: Sequence[GalleryItem]) -> None:
+def _check_ids(path: Path, items: Sequence[Item]) -> None:
     seen: set[str] = set()
     for item in items:
         if item.id in seen:
             raise ArtifactCorrupt(f"{path} holds the id {item.id} twice; rebuild the index")
         seen.add(item.id)
-
-
-def _digest(parts: list[str | int]) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

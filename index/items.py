@@ -1,48 +1,55 @@
-"""From pictures and their captions to the items of a gallery: pure functions."""
+"""What can be found: an item of the gallery, its modality and its stable id."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
-from index.captions.records import Caption, CaptionedImage
-from index.gallery import GalleryItem, Modality, image_item_id, text_item_id
-from index.rejects import Reject
-from model.errors import InvalidInput
-from model.preprocess import clean_text
+import numpy as np
+from numpy.typing import NDArray
 
-
-def text_items(uris: Iterable[str], captioned: Mapping[str, CaptionedImage]) -> tuple[list[GalleryItem], list[Reject]]:
-    """An item for each caption of the pictures `uris`, in their order, and rejects for empty and too long ones."""
-    items: list[GalleryItem] = []
-    rejects: list[Reject] = []
-    for uri in uris:
-        times: Counter[str] = Counter()
-        for caption in captioned[uri].captions if uri in captioned else ():
-            try:
-                items.append(_text_item(uri, caption, times))
-            except InvalidInput as error:
-                rejects.append(Reject(uri, error.code, f"{caption.place}: {error}"))
-    return items, rejects
+Embeddings = NDArray[np.float32]  # [N, D], L2-normalised
+Rows = NDArray[np.int64]  # [n], -1 where there is none
 
 
-def image_items(
-    uris: Iterable[str], captioned: Mapping[str, CaptionedImage], texts: Sequence[GalleryItem]
-) -> list[GalleryItem]:
-    """An item for each picture, with the payload of the caption file and the first of its captions among `texts`."""
-    first = {item.uri: item.caption for item in reversed(texts)}
-    return [
-        GalleryItem(
-            image_item_id(uri),
-            Modality.IMAGE,
-            uri,
-            first.get(uri),
-            captioned[uri].payload if uri in captioned else {},
-        )
-        for uri in uris
-    ]
+class Modality(StrEnum):
+    """What an item is, and what a query asks for."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+    @property
+    def other(self) -> "Modality":
+        """The modality that a query of this one searches unless it says otherwise."""
+        return Modality.TEXT if self is Modality.IMAGE else Modality.IMAGE
 
 
-def _text_item(uri: str, caption: Caption, times: Counter[str]) -> GalleryItem:
-    text = clean_text(caption.text)
-    ordinal = times[text]
-    times[text] += 1
-    return GalleryItem(text_item_id(uri, text, ordinal), Modality.TEXT, uri, text, caption.payload)
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a search can find: an image, or a caption of an image.
+
+    `uri` is the POSIX path of the image below the images root, for a caption too. `caption` is the text of a text item
+    and the first caption, if any, of an image item. `payload` holds plain JSON values.
+    """
+
+    id: str
+    modality: Modality
+    uri: str
+    caption: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+def image_item_id(uri: str) -> str:
+    """The id of an image that was not given one: equal paths have equal ids in every rebuild."""
+    return "img_" + _digest([uri])
+
+
+def text_item_id(uri: str, caption: str, ordinal: int) -> str:
+    """The id of a caption; `ordinal` counts the earlier captions of the same image with the same words."""
+    return "txt_" + _digest([uri, caption, ordinal])
+
+
+def _digest(parts: list[str | int]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

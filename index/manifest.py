@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from index.gallery import Modality
+from index.items import Modality
 from model.manifest import FileEntry
 
 INDEX_FORMAT: Literal["aahr-index/1"] = "aahr-index/1"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.engines import Embeddings, Engine
-from index.gallery import Gallery, GalleryItem, Modality
+from index.gallery import Gallery
+from index.items import Item, Modality
 from index.manifest import IndexManifest, ModelIdentity
 from index.ranking import best_rows
 from model.errors import ArtifactMismatch, InvalidInput, ItemNotFound
@@ -20,7 +21,7 @@ class Hit:
     """An item of the gallery and its cosine with the query."""
 
     score: float
-    item: GalleryItem
+    item: Item
 
 
 class Target(NamedTuple):
@@ -41,7 +42,7 @@ class LoadedIndex:
         self.gallery = gallery
         self._engines = engines
         rows = [(item, row) for modality in Modality for row, item in enumerate(gallery.of(modality))]
-        self.items: Mapping[str, GalleryItem] = {item.id: item for item, _ in rows}
+        self.items: Mapping[str, Item] = {item.id: item for item, _ in rows}
         self._row_of = {item.id: row for item, row in rows}
 
     @property
@@ -81,7 +82,7 @@ class LoadedIndex:
         if limit < 1 or offset < 0:
             raise InvalidInput(f"limit {limit} and offset {offset} do not go; give limit ≥ 1 and offset ≥ 0")
         engine = self._engines.get(target)
-        if engine is None or not len(queries):
+        if engine is None or offset >= engine.size or not len(queries):
             return [[] for _ in queries]
         items = self.gallery.of(target)
         lowest = -np.inf if score_threshold is None else score_threshold
@@ -94,7 +95,7 @@ class LoadedIndex:
             for scores, rows in best_rows(engine, queries, offset + limit)
         ]
 
-    def item(self, item_id: str) -> GalleryItem:
+    def item(self, item_id: str) -> Item:
         """The item of this id; raises ItemNotFound."""
         try:
             return self.items[item_id]

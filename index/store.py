@@ -10,7 +10,8 @@ from pathlib import Path
 
 from index.engines import Engine
 from index.engines.faiss import FaissEngine
-from index.gallery import GALLERY, Gallery, Modality, read_gallery
+from index.gallery import GALLERY, Gallery, read_gallery
+from index.items import Modality
 from index.manifest import IndexManifest
 from index.rejects import REJECTS
 from index.search import LoadedIndex

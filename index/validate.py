@@ -6,7 +6,7 @@ import numpy as np
 
 from index.engines import Embeddings
 from index.engines.faiss import FLAT, HNSW
-from index.gallery import Modality
+from index.items import Modality
 from index.search import LoadedIndex
 from model.errors import ArtifactCorrupt
 

@@ -85,7 +85,7 @@ class Graph:
             )
 
     def _reason(self, error: Exception) -> str:
-        """The first line of what ONNX Runtime says, which may have the path in it: that is nobody's business."""
+        """The first line of what ONNX Runtime says, without the path of the machine."""
         return str(error).strip().partition("\n")[0].replace(str(self.path), self.path.name)
 
 

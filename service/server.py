@@ -1,4 +1,4 @@
-"""`aahr serve`: everything that can be wrong is found before the port is opened."""
+"""`aahr serve`: whatever can go wrong is found before the port is opened."""
 
 import contextlib
 import socket
@@ -33,23 +33,29 @@ def serve(
     listener = open_port(settings)
     app = create_app(settings, engine, cache, on_ready=lambda: _announce(engine, listener))
     config = uvicorn.Config(
-        app, access_log=False, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_S, server_header=False
+        app,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        server_header=False,
+        # X-Forwarded-For is written by the client: trusting it would let anybody pose as a client on this machine.
+        proxy_headers=False,
     )
-    # Ctrl-C has ended the server in order already when uvicorn passes it on.
+    # uvicorn raises Ctrl-C again after the server has shut down cleanly.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 
 
 def open_port(settings: Settings) -> socket.socket:
-    """A listening socket; raises ConfigError where the address is taken or not one of this machine."""
+    """A listening socket; raises ConfigError where the address is in use or does not belong to this machine."""
     host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"cannot listen on {host}, port {port}: {error}; choose another --host or --port") from error
-    # Connections inherit it. asyncio sets it only where the protocol of the socket is given, and without it head and
-    # body of an answer, which are two writes, wait 40 ms for each other.
+    # Connections inherit this. asyncio sets it only if the socket names its protocol; without it, the body of an
+    # answer, a second write after its head, is delayed by 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

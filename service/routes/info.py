@@ -4,18 +4,18 @@ from importlib.metadata import version
 
 from fastapi import APIRouter
 
-from index.gallery import Modality
+from index.items import Modality
 from model.preprocess import MAX_PIXELS, MAX_TEXT_CHARACTERS
 from service.deps import ResourcesDep
-from service.engine import index_ref
 from service.schemas import IndexInfo, Info, Limits, ModelInfo
+from service.served import index_ref
 
 router = APIRouter(tags=["service"])
 
 
 @router.get("/info")
 async def info(resources: ResourcesDep) -> Info:
-    """The model, the index, the limits of a request, and where answers are cached."""
+    """The model, the index, the limits on requests, and the kind of cache."""
     runtime, index = resources.engine.runtime, resources.engine.index
     return Info(
         version=version("aahr"),

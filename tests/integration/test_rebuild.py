@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from index import rebuild as rebuilding
-from index.gallery import Modality
+from index.items import Modality
 from index.rebuild import Summary, rebuild
 from index.search import LoadedIndex
 from index.store import current_version, load_index

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.draft import Draft
-from index.gallery import Gallery, GalleryItem, Modality, image_item_id, text_item_id
+from index.gallery import Gallery
+from index.items import Item, Modality, image_item_id, text_item_id
 from index.manifest import IndexedModel
 from index.publish import publish, rebuild_lock
 from index.rejects import Reject
@@ -23,12 +24,12 @@ def unit_rows(rows: int, *, dimension: int = DIMENSION, seed: int = 0) -> NDArra
     return unit
 
 
-def image_item(uri: str, caption: str | None = None) -> GalleryItem:
-    return GalleryItem(image_item_id(uri), Modality.IMAGE, uri, caption, {"split": "val"})
+def image_item(uri: str, caption: str | None = None) -> Item:
+    return Item(image_item_id(uri), Modality.IMAGE, uri, caption, {"split": "val"})
 
 
-def text_item(uri: str, caption: str, ordinal: int = 0) -> GalleryItem:
-    return GalleryItem(text_item_id(uri, caption, ordinal), Modality.TEXT, uri, caption)
+def text_item(uri: str, caption: str, ordinal: int = 0) -> Item:
+    return Item(text_item_id(uri, caption, ordinal), Modality.TEXT, uri, caption)
 
 
 def make_draft(root: Path, *, images: int = 12, texts: int = 7, seed: int = 0) -> Draft:

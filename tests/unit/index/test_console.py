@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from index.console import print_search
-from index.gallery import image_item_id
+from index.items import image_item_id
 from model.errors import ArtifactMismatch, ArtifactMissing, EmptyText, InvalidInput, TextTooLong, UnreadableImage
 from tests.artifacts import write_colour_model
 from tests.galleries import PICTURES, BuiltGallery, build_gallery

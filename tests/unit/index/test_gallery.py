@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.gallery import Gallery, GalleryItem, Modality, image_item_id, read_gallery, text_item_id, write_gallery
+from index.gallery import Gallery, read_gallery, write_gallery
+from index.items import Item, Modality, image_item_id, text_item_id
 from model.errors import ArtifactCorrupt
 from tests.unit.index.drafts import image_item, text_item
 
@@ -25,7 +26,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "gallery.parquet"
 
 
-def lines_of(*items: GalleryItem, first_row: int = 0) -> list[dict[str, Any]]:
+def lines_of(*items: Item, first_row: int = 0) -> list[dict[str, Any]]:
     return [
         {"modality": item.modality, "row": row, "id": item.id, "uri": item.uri, "caption": None, "payload": "{}"}
         for row, item in enumerate(items, start=first_row)
@@ -37,7 +38,7 @@ def test_a_gallery_comes_back_as_it_was(
     images: list[tuple[str, str | None, dict[str, Any]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     gallery = Gallery(
-        tuple(GalleryItem(image_item_id(uri), Modality.IMAGE, uri, text, payload) for uri, text, payload in images),
+        tuple(Item(image_item_id(uri), Modality.IMAGE, uri, text, payload) for uri, text, payload in images),
         tuple(text_item(uri, "a dog") for uri, _, _ in images[:2]),
     )
     file = tmp_path_factory.mktemp("gallery") / "gallery.parquet"

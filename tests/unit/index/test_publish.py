@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.gallery import Modality
+from index.items import Modality
 from index.publish import publish, rebuild_lock
 from index.store import current_version, load_index
 from model.errors import ArtifactCorrupt, ArtifactError

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from index.gallery import Modality
+from index.items import Modality
 from index.search import LoadedIndex, check_model, resolve_target
 from model.errors import ArtifactMismatch, InvalidInput, ItemNotFound
 from tests.unit.index.drafts import DIMENSION, make_draft, publish_draft, unit_rows
@@ -71,6 +71,16 @@ def test_search_equals_brute_force(
     found = index.search(queries, target, limit, offset, threshold)
     for query, hits in zip(queries, found, strict=True):
         assert [hit.item.id for hit in hits] == slow_search(index, query, target, limit, offset, threshold)
+
+
+def test_offset_past_the_last_item_ranks_nothing(index: LoadedIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ranked(*_: object) -> None:
+        raise AssertionError("rows were ranked")
+
+    monkeypatch.setattr("index.search.best_rows", ranked)
+    assert index.search(unit_rows(2), IMAGE, 10, 90) == [[], []]
+    with pytest.raises(AssertionError, match="ranked"):
+        index.search(unit_rows(2), IMAGE, 10, 89)
 
 
 def test_pages_neither_overlap_nor_leave_gaps_among_equal_scores(root: Path) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from index.engines.faiss import FaissEngine
-from index.gallery import Gallery, Modality, write_gallery
+from index.gallery import Gallery, write_gallery
+from index.items import Modality
 from index.search import LoadedIndex
 from index.store import current_version, load_index
 from model.errors import ArtifactCorrupt, ArtifactMissing

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from index.engines import Embeddings, Rows
 from index.engines.faiss import FaissEngine
-from index.gallery import Modality
+from index.items import Modality
 from index.search import LoadedIndex
 from index.validate import validate
 from model.errors import ArtifactCorrupt

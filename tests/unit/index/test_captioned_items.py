@@ -1,6 +1,6 @@
+from index.captioned_items import image_items, text_items
 from index.captions.records import Caption, CaptionedImage
-from index.gallery import image_item_id, text_item_id
-from index.items import image_items, text_items
+from index.items import image_item_id, text_item_id
 
 
 def captioned(uri: str, *texts: str, **payload: object) -> CaptionedImage:

@@ -1,4 +1,4 @@
-"""Pictures as people have them, through a rebuild."""
+"""Images as people have them, through a rebuild."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,11 +52,11 @@ def write_without_suffix(path: Path) -> None:
     "write",
     [write_cmyk, write_palette, write_animation, write_one_pixel, write_transparent, write_without_suffix],
 )
-def test_pictures_of_every_kind_are_embedded(
+def test_images_of_every_kind_are_embedded(
     model: Path, tmp_path: Path, out: Path, write: Callable[[Path], None]
 ) -> None:
     (tmp_path / "kinds").mkdir()
-    write(tmp_path / "kinds" / "picture")
+    write(tmp_path / "kinds" / "image")
     rebuild(model, tmp_path / "kinds", out)
     index = load_index(out)
     with Runtime.load(model, workers=1) as runtime:

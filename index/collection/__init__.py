@@ -1,0 +1,105 @@
+"""A collection: the one interface that the service and the command line see of an index. Ids, never rows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.ann import SearchParams
+from index.filters import Filter
+from index.items import Embeddings, Item, Modality
+from index.manifest import IndexedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An item of the gallery and its cosine with the query."""
+
+    score: float
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """What a collection promises about the order of its hits; they always fall by score.
+
+    `complete`: the hits are the best of all items, not of the candidates of an approximate search. `ties` says how
+    items of equal score are ordered: "id" by their id, so that pages neither overlap nor leave gaps.
+    """
+
+    complete: bool
+    ties: Literal["id", "unspecified"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How one call searches.
+
+    `limit` hits are returned after the best `offset` ones; with `score_threshold` only hits of at least that score
+    count; `filter` chooses the items before the best are taken; `params` are of the kind of nearest-neighbour index.
+    """
+
+    limit: int = 10
+    offset: int = 0
+    score_threshold: float | None = None
+    filter: Filter | None = None
+    params: SearchParams | None = None
+
+
+class Collection(Protocol):
+    """One published version, open for reading; every method may be called from many threads at once."""
+
+    @property
+    def name(self) -> str:
+        """Name of the index, such as its directory's."""
+
+    @property
+    def version(self) -> str:
+        """Name of the version, such as 000001."""
+
+    @property
+    def index_id(self) -> str:
+        """Equal exactly for equal contents: what caches are keyed by."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When the version was published."""
+
+    @property
+    def model(self) -> IndexedModel:
+        """The model that the embeddings come from."""
+
+    @property
+    def model_directory(self) -> Path:
+        """Where that model lies; it may be gone."""
+
+    def ordering(self, modality: Modality) -> Ordering:
+        """What is promised about the order of hits of one modality."""
+
+    def count(self, modality: Modality) -> int:
+        """The number of items of one modality."""
+
+    def search(self, queries: Embeddings, target: Modality, options: SearchOptions) -> list[list[Hit]]:
+        """For each L2-normalised query of [Q, D] its hits among the items of `target`.
+
+        Raises InvalidInput for queries of another dimension or with values that are not finite, a limit below 1, an
+        offset below 0, and parameters that the index does not have.
+        """
+
+    def item(self, item_id: str) -> Item:
+        """The item of this id; raises ItemNotFound."""
+
+    def embedding(self, item_id: str) -> NDArray[np.float32]:
+        """The embedding [D] of an item; raises ItemNotFound."""
+
+    def image_path(self, item_id: str) -> Path:
+        """The image file of an item (of a caption: of its image).
+
+        Raises ItemNotFound for an unknown id, a file that is gone, and one that lies outside of the images root.
+        """
+
+    def close(self) -> None:
+        """Release files and memory; searches that run are finished first by their callers."""
