@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -21,7 +22,7 @@ from model.preprocess import ImagePreprocessing, TextTokenizer, clean_text, deco
 from training.data.extraction import make_extractor
 from training.data.shards import Features, ShardStore, concatenate
 from training.data.table import FeatureTable
-from training.data.views import PLAIN, View, seen
+from training.data.views import PLAIN, View, key_of_view, seen
 
 # Small batches: what a layer gives stays in the processor's cache.
 IMAGES_PER_BATCH, IMAGES_PER_SHARD = 8, 1024
@@ -42,7 +43,7 @@ def image_feature_table(
     if preprocessing is None:
         raise ConfigError(f"backbone '{backbone.name}' takes precomputed regions, not pictures; use SCAN-format data")
     keys = [_hash_of_picture(path) for path in paths]
-    how = {"preprocessing": preprocessing.model_dump(mode="json"), **view._asdict()}
+    how = {"preprocessing": preprocessing.model_dump(mode="json"), "pillow": PIL.__version__, "view": key_of_view(view)}
     store = ShardStore(cache_dir / _key(backbone, how))
     sources = dict(zip(keys, paths, strict=True))
     if missing := store.missing(keys):

@@ -1,6 +1,8 @@
 """From a recipe to what the loop reads: data sets, cached features of frozen backbones, tokens for trained ones."""
 
-from collections.abc import Mapping, Sequence
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from training.data.features import image_feature_table, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
-from training.data.scenes import write_scenes
+from training.data.scenes import generator_version, write_scenes
 from training.data.table import FeatureTable, concatenate_tables
 from training.data.views import PLAIN, View
 
@@ -116,11 +118,21 @@ def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
 
 
 def drawn_scenes(data: DataConfig, cache: Path) -> Path:
-    """The folder of a data set of drawn scenes, which are drawn once."""
-    directory = cache / "scenes" / f"{data.count}-{data.seed}"
-    if not (directory / "scenes.json").exists():
-        write_scenes(directory, count=data.count, seed=data.seed)
+    """The folder of a data set of drawn scenes, which are drawn once, by one process at a time."""
+    directory = cache / "scenes" / f"{data.count}-{data.seed}-{generator_version()}"
+    with _only_here(directory.with_suffix(".lock")):
+        if not (directory / "scenes.json").exists():
+            write_scenes(directory, count=data.count, seed=data.seed)
     return directory
+
+
+@contextmanager
+def _only_here(lock: Path) -> Iterator[None]:
+    """The block, in one process (and thread) of the machine at a time; a process that ends releases the lock."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _scan(data: DataConfig, split: Split) -> ScanFiles:

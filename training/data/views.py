@@ -1,7 +1,7 @@
 """Differently seen pictures: what a frozen network gives for them is computed once, so that each is drawn once too."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -27,6 +27,12 @@ def views_of(batch: BatchConfig) -> tuple[View, ...]:
     """The views that a recipe trains on; the first is the plain one."""
     mirrored = (View(mirrored=True),) if batch.flips else ()
     return (PLAIN, *mirrored, *(View(crop=number) for number in range(batch.crops)))
+
+
+def key_of_view(view: View) -> dict[str, Any]:
+    """All that decides what `seen` returns of an image, for the key of cached features."""
+    drawn_from = {} if view.crop is None else {"smallest_area": SMALLEST_AREA, "largest_stretch": LARGEST_STRETCH}
+    return {**view._asdict(), **drawn_from}
 
 
 def seen(image: Image.Image, view: View, key: str) -> Image.Image:

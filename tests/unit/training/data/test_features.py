@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +14,7 @@ from model.nn.backbones import load_image_backbone, load_text_backbone
 from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from tests.unit.training.data.backbones import ColourGrid, WordVectors
-from training.data import extraction, features
+from training.data import extraction, features, views
 from training.data.features import image_feature_table, text_feature_table
 from training.data.table import FeatureTable
 from training.data.views import PLAIN, View
@@ -110,6 +111,28 @@ def test_other_preprocessing_has_another_cache(pictures: list[Path], cache: Path
     other.preprocessing = other.preprocessing.model_copy(update={"mean": (0.1,) * 3})
     tables(other, pictures, cache)
     assert other.pictures == 10
+
+
+def test_another_pillow_has_another_cache(pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = ColourGrid()
+    tables(backbone, pictures, cache)
+    monkeypatch.setattr(PIL, "__version__", "0.0.1")
+    tables(backbone, pictures, cache)
+    assert backbone.pictures == 20
+
+
+@pytest.mark.parametrize(("name", "value"), [("SMALLEST_AREA", 0.9), ("LARGEST_STRETCH", 0.1)])
+def test_other_crops_have_another_cache(
+    name: str, value: float, pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = ColourGrid()
+    for view in (PLAIN, View(crop=0)):
+        tables(backbone, pictures, cache, view=view)
+    monkeypatch.setattr(views, name, value)
+    tables(backbone, pictures, cache, view=View(crop=0))
+    assert backbone.pictures == 30
+    tables(backbone, pictures, cache)
+    assert backbone.pictures == 30, "whole images do not depend on how crops are drawn"
 
 
 class Interrupted(ColourGrid):
