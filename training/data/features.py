@@ -18,7 +18,7 @@ from rich.text import Text
 from model.errors import ConfigError, DataError, InvalidInput
 from model.manifest import sha256_of_file
 from model.nn.backbones import ImageBackbone, TextBackbone
-from model.preprocess import ImagePreprocessing, TextTokenizer, clean_text, decode_image, prepare_images
+from model.preprocess import ImagePreprocessing, TextTokenizer, clean_text, decode_image, prepare_image
 from training.data.extraction import make_extractor
 from training.data.shards import Features, ShardStore, concatenate
 from training.data.table import FeatureTable
@@ -115,12 +115,16 @@ def _hash_of_picture(path: Path) -> str:
 
 
 def _pixels(paths: Mapping[str, Path], preprocessing: ImagePreprocessing, view: View) -> NDArray[np.float32]:
-    """Pictures by the hash of their files, in one view, as the network takes them."""
+    """Pictures by the hash of their files, in one view, as the network takes them; one is decoded at a time."""
     try:
-        images = [seen(decode_image(path, at_least=preprocessing.size), view, key) for key, path in paths.items()]
+        return np.stack(
+            [
+                prepare_image(seen(decode_image(path, at_least=preprocessing.size), view, key), preprocessing)
+                for key, path in paths.items()
+            ]
+        )
     except InvalidInput as error:
         raise DataError(f"{error}; replace it or take it out of the data set") from error
-    return prepare_images(images, preprocessing)
 
 
 def _tokenised(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:
