@@ -35,7 +35,15 @@ T = TypeVar("T")
 def image_feature_table(
     backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, *, view: View = PLAIN, progress: bool = True
 ) -> FeatureTable:
-    """Local and global features of pictures in one view; only what is missing is computed.
+    """Local and global features of pictures in one view; see `image_feature_tables`."""
+    (table,) = image_feature_tables(backbone, paths, cache_dir, (view,), progress=progress)
+    return table
+
+
+def image_feature_tables(
+    backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, views: Sequence[View], *, progress: bool = True
+) -> tuple[FeatureTable, ...]:
+    """Local and global features of pictures, a table for each view; only what is missing is computed.
 
     Raises DataError naming a picture that cannot be read.
     """
@@ -43,17 +51,27 @@ def image_feature_table(
     if preprocessing is None:
         raise ConfigError(f"backbone '{backbone.name}' takes precomputed regions, not pictures; use SCAN-format data")
     keys = [_hash_of_picture(path) for path in paths]
-    how = {"preprocessing": preprocessing.model_dump(mode="json"), "pillow": PIL.__version__, "view": key_of_view(view)}
-    store = ShardStore(cache_dir / _key(backbone, how))
     sources = dict(zip(keys, paths, strict=True))
-    if missing := store.missing(keys):
-        extract = make_extractor(backbone, len(missing), cache_dir / "graphs")
 
-        def features_of(batch: Sequence[str]) -> Features:
-            return extract({"pixels": _pixels({key: sources[key] for key in batch}, preprocessing, view)})
+    def filled(view: View) -> FeatureTable:
+        how = {
+            "preprocessing": preprocessing.model_dump(mode="json"),
+            "pillow": PIL.__version__,
+            "view": key_of_view(view),
+        }
+        store = ShardStore(cache_dir / _key(backbone, how))
+        if missing := store.missing(keys):
+            extract = make_extractor(backbone, len(missing), cache_dir / "graphs")
 
-        _fill(store, missing, features_of, (IMAGES_PER_SHARD, IMAGES_PER_BATCH), _bar("image features", progress))
-    return store.table(keys)
+            def features_of(batch: Sequence[str]) -> Features:
+                return extract({"pixels": _pixels({key: sources[key] for key in batch}, preprocessing, view)})
+
+            _fill(store, missing, features_of, (IMAGES_PER_SHARD, IMAGES_PER_BATCH), _bar("image features", progress))
+        return store.table(keys)
+
+    # Equal views, as of data that must not be changed, share a table.
+    tables = {view: filled(view) for view in dict.fromkeys(views)}
+    return tuple(tables[view] for view in views)
 
 
 def text_feature_table(

@@ -22,7 +22,7 @@ from training.checkpoint import Backbones
 from training.config import DataConfig, TrainingConfig
 from training.data.batches import TextSource
 from training.data.dataset import ImageTextDataset, Split, concatenate
-from training.data.features import image_feature_table, text_feature_table
+from training.data.features import image_feature_tables, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
@@ -96,12 +96,8 @@ def _load_split(
     if backbones.image.preprocessing is None:
         tables: tuple[FeatureTable, ...] = (region_table(_scan(data, split), data.images, data.clip, cache),)
     else:
-        tables = tuple(
-            image_feature_table(
-                backbones.image, dataset.image_paths, cache, view=view if data.may_be_changed else PLAIN
-            )
-            for view in views
-        )
+        shown = views if data.may_be_changed else [PLAIN] * len(views)
+        tables = image_feature_tables(backbones.image, dataset.image_paths, cache, shown)
     return SplitFeatures(dataset, tables, _texts(dataset.captions, config, backbones, cache))
 
 

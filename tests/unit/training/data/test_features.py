@@ -4,37 +4,22 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import PIL
 import pytest
 import torch
 from PIL import Image
 
 from model.errors import ConfigError, DataError
+from model.manifest import sha256_of_file
 from model.nn.backbones import load_image_backbone, load_text_backbone
 from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from tests.unit.training.data.backbones import ColourGrid, WordVectors
-from training.data import extraction, features, views
-from training.data.features import image_feature_table, text_feature_table
+from training.data import extraction, features
+from training.data.features import image_feature_table, image_feature_tables, text_feature_table
 from training.data.table import FeatureTable
 from training.data.views import PLAIN, View
 
 TEXTS = ("the red dog runs on the grass", "a dog", "a cat sleeps", "a dog", "the cat runs on the green grass")
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
-    """Ten pictures of random pixels."""
-    generator = np.random.default_rng(0)
-    paths = [tmp_path / f"{number}.png" for number in range(10)]
-    for path in paths:
-        Image.fromarray(generator.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
-    return paths
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -77,6 +62,18 @@ def test_mirror_images_are_other_features(pictures: list[Path], cache: Path) -> 
     )
 
 
+def test_each_file_is_hashed_once_for_all_views(
+    pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    monkeypatch.setattr(features, "sha256_of_file", lambda path: hashed.append(path) or sha256_of_file(path))
+    views = (PLAIN, View(mirrored=True), View(crop=0))
+    found = image_feature_tables(ColourGrid(), pictures, cache, views, progress=False)
+    assert hashed == pictures
+    for table, view in zip(found[:2], views, strict=False):
+        assert_equal_to_backbone(table, ColourGrid(), pictures, view=view)
+
+
 def test_a_second_call_computes_nothing(pictures: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
     first = tables(backbone, pictures, cache)
@@ -95,44 +92,6 @@ def test_only_what_is_new_is_computed(pictures: list[Path], cache: Path) -> None
     Image.new("RGB", (8, 8), "red").save(pictures[2])
     assert_equal_to_backbone(tables(backbone, pictures, cache), ColourGrid(), pictures)
     assert backbone.pictures == 11, "one picture is new, the other equals one that was there"
-
-
-def test_other_weights_have_another_cache(pictures: list[Path], cache: Path) -> None:
-    tables(ColourGrid(), pictures, cache)
-    other = ColourGrid("second", gain=2.0)
-    assert_equal_to_backbone(tables(other, pictures, cache), ColourGrid(gain=2.0), pictures)
-    assert other.pictures == 10
-
-
-def test_other_preprocessing_has_another_cache(pictures: list[Path], cache: Path) -> None:
-    tables(ColourGrid(), pictures, cache)
-    other = ColourGrid()
-    assert other.preprocessing is not None
-    other.preprocessing = other.preprocessing.model_copy(update={"mean": (0.1,) * 3})
-    tables(other, pictures, cache)
-    assert other.pictures == 10
-
-
-def test_another_pillow_has_another_cache(pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = ColourGrid()
-    tables(backbone, pictures, cache)
-    monkeypatch.setattr(PIL, "__version__", "0.0.1")
-    tables(backbone, pictures, cache)
-    assert backbone.pictures == 20
-
-
-@pytest.mark.parametrize(("name", "value"), [("SMALLEST_AREA", 0.9), ("LARGEST_STRETCH", 0.1)])
-def test_other_crops_have_another_cache(
-    name: str, value: float, pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backbone = ColourGrid()
-    for view in (PLAIN, View(crop=0)):
-        tables(backbone, pictures, cache, view=view)
-    monkeypatch.setattr(views, name, value)
-    tables(backbone, pictures, cache, view=View(crop=0))
-    assert backbone.pictures == 30
-    tables(backbone, pictures, cache)
-    assert backbone.pictures == 30, "whole images do not depend on how crops are drawn"
 
 
 class Interrupted(ColourGrid):
