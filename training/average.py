@@ -44,7 +44,9 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
     for share in shares:
         network.load_state_dict(_mixed(state, other, share))
         found[share] = evaluate_splits(network, val)
-        Console().print(f"share {share:g}: val {config.select_on} rSum {found[share][f'{config.select_on}/rsum']:.1f}")
+        Console(markup=False).print(
+            f"share {share:g}: val {config.select_on} rSum {found[share][f'{config.select_on}/rsum']:.1f}"
+        )
     best = max(shares, key=lambda share: found[share][f"{config.select_on}/rsum"])
     network.load_state_dict(_mixed(state, other, best))
     save_checkpoint(
