@@ -17,6 +17,7 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.data.sources import load_splits
+from training.device import default_device
 from training.train import evaluate_splits
 
 
@@ -32,10 +33,10 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
     parents = open_checkpoint(first), open_checkpoint(second)
     _refuse_different(*parents)
     config = parents[0].config
-    backbones = load_backbones(config)
+    backbones = load_backbones(config, default_device())
     network = load_network(parents[0], backbones)
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    other = load_network(parents[1], load_backbones(config)).state_dict()
+    other = load_network(parents[1], load_backbones(config, default_device())).state_dict()
     val = {
         name: split.reduced(network.cached_reduction)
         for name, split in load_splits(config, "val", backbones, cache).items()

@@ -19,9 +19,11 @@ from model.manifest import FileEntry, describe_files, parse_json_file, published
 from model.nn.aahr import AAHR
 from model.nn.backbones import ImageBackbone, ImageTail, TextBackbone, load_image_backbone, load_text_backbone
 from training.config import TrainingConfig
+from training.device import device_of
 
 CHECKPOINT_FORMAT = "aahr-checkpoint/1"
 PARAMETERS, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
+CPU = torch.device("cpu")
 EXPECTED = "a checkpoint directory, as `aahr train` writes it"
 
 
@@ -93,6 +95,11 @@ class Backbones:
     image_tail: ImageTail | None = None  # the last blocks of the image's, where they are trained along
 
     @property
+    def device(self) -> torch.device:
+        """Where they are; backbones of regions have no parameters to be anywhere."""
+        return device_of(self.text)
+
+    @property
     def fingerprints(self) -> dict[str, str]:
         """Hashes of the weights, by modality."""
         return {"image": self.image.fingerprint, "text": self.text.fingerprint}
@@ -107,12 +114,12 @@ class Backbones:
         return image, text
 
 
-def load_backbones(config: TrainingConfig) -> Backbones:
-    """Both backbones of a recipe; raises ConfigError with the remedy where one is missing."""
+def load_backbones(config: TrainingConfig, device: torch.device = CPU) -> Backbones:
+    """Both backbones of a recipe on a device; raises ConfigError with the remedy where one is missing."""
     image, text = config.model.image_backbone, config.model.text_backbone
     image_backbone, text_backbone = (
-        load_image_backbone(image.name, image.path),
-        load_text_backbone(text.name, text.path),
+        load_image_backbone(image.name, image.path).to(device),
+        load_text_backbone(text.name, text.path).to(device),
     )
     if text.trainable and text.frozen_words:
         text_backbone.freeze_words()
@@ -123,10 +130,10 @@ def load_backbones(config: TrainingConfig) -> Backbones:
 
 
 def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:
-    """A fresh network for these backbones; what of them is trained along becomes part of it."""
+    """A fresh network for these backbones, beside them; what of them is trained along becomes part of it."""
     image, text = backbones.dimensions
     trainable = backbones.text if config.model.text_backbone.trainable else None
-    return AAHR(config.model, image, text, trainable, backbones.image_tail)
+    return AAHR(config.model, image, text, trainable, backbones.image_tail).to(backbones.device)
 
 
 def save_checkpoint(
@@ -179,7 +186,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
 
 
 def load_network(checkpoint: Checkpoint, backbones: Backbones) -> AAHR:
-    """The trained network in evaluation mode.
+    """The trained network in evaluation mode, on the device of its backbones.
 
     Raises ArtifactCorrupt where the backbones at hand are not those it was trained on, or a parameter is missing.
     """

@@ -20,8 +20,11 @@ from torch import Tensor
 from model.errors import ConfigError, TrainingError
 from training.data.batches import BatchPlan
 
-# The others wait while the first one computes features or evaluates; a process that ends is noticed at once.
+# Between two collectives all processes have about as much to do.
 PATIENCE = timedelta(hours=2)
+# The others wait while the first one computes features or evaluates, which may take days; one that ends is noticed at
+# once, as its connections close.
+PATIENCE_WITH_THE_FIRST = timedelta(days=365)
 
 
 class Draw(IntEnum):
@@ -83,6 +86,7 @@ class TorchrunGroup(Group):
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device
+        self.waiting = dist.new_group(timeout=PATIENCE_WITH_THE_FIRST, backend="gloo")
 
     def share(self, plan: BatchPlan) -> BatchPlan:
         """The images of a plan that this process encodes, with their captions."""
@@ -120,8 +124,9 @@ class TorchrunGroup(Group):
         return bool(_summed(torch.tensor([int(flag)])))
 
     def wait(self) -> None:
-        """Return once all processes are here."""
-        _summed(torch.zeros(1))
+        """Return once all processes are here, however long that takes."""
+        with _peers_alive():
+            dist.all_reduce(torch.zeros(1), group=self.waiting)
 
     @contextmanager
     def first_goes_ahead(self) -> Iterator[None]:

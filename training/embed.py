@@ -3,16 +3,15 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from model.errors import UnsupportedQuery
-from model.nn.aahr import AAHR, TokenBatch
+from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
-from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_image
 from model.runtime import Runtime
 from training.checkpoint import Backbones
@@ -20,12 +19,11 @@ from training.data.batches import ImageSource, TextSource
 from training.data.features import image_feature_table, text_feature_table
 from training.data.sources import SplitFeatures, TokenTable, reduced_table
 from training.data.table import FeatureTable
+from training.device import device_of, move
 
 ITEMS_AT_ONCE = 256
 IMAGES_AT_ONCE = 64
 """Prepared, as the pixels of an exported model: 38 MB at 224 x 224."""
-
-Item = TypeVar("Item", bound=LocalFeatures | TokenBatch)
 
 Floats = NDArray[np.float32]
 
@@ -47,12 +45,12 @@ def embed_split(network: AAHR, split: SplitFeatures) -> SplitEmbeddings:
 
 def embed_images(network: AAHR, images: ImageSource, count: int) -> Floats:
     """Embeddings [N, D] of the first `count` rows of a source."""
-    return _in_chunks(network, count, lambda rows: network.encode_images(_beside(network, images.batch(rows))))
+    return _in_chunks(network, count, lambda rows: network.encode_images(move(images.batch(rows), device_of(network))))
 
 
 def embed_texts(network: AAHR, texts: TextSource, count: int) -> Floats:
     """Embeddings [M, D] of the first `count` rows of a source."""
-    return _in_chunks(network, count, lambda rows: network.encode_texts(_beside(network, texts.batch(rows))))
+    return _in_chunks(network, count, lambda rows: network.encode_texts(move(texts.batch(rows), device_of(network))))
 
 
 def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], Encoding]) -> Floats:
@@ -65,12 +63,6 @@ def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], 
         ]
     network.train(training)
     return np.concatenate(parts)
-
-
-def _beside(network: AAHR, item: Item) -> Item:
-    """The same features or tokens on the device of the network."""
-    device = next(network.parameters()).device
-    return type(item)(*(tensor.to(device) for tensor in item))
 
 
 class Embedder(Protocol):

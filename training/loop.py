@@ -16,6 +16,7 @@ from model.nn.image_encoder import JointBatchNorm
 from training.config import OptimiserConfig, TrainingConfig
 from training.data.batches import Batch
 from training.data.meanings import Meanings
+from training.device import move
 from training.distributed import Draw, Group
 from training.losses import Pairs
 from training.momentum import MomentumEncoder
@@ -189,8 +190,8 @@ def join_batch_norms(network: AAHR, group: Group) -> None:
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The same batch with all its tensors on a device."""
     return Batch(
-        images=type(batch.images)(*(tensor.to(device) for tensor in batch.images)),
-        texts=type(batch.texts)(*(tensor.to(device) for tensor in batch.texts)),
+        images=move(batch.images, device),
+        texts=move(batch.texts, device),
         image_of_caption=batch.image_of_caption.to(device),
         image_ids=batch.image_ids.to(device),
         meanings=None if batch.meanings is None else Meanings(*(part.to(device) for part in batch.meanings)),

@@ -104,7 +104,7 @@ def _check_directory(directory: Path, *, resume: bool) -> None:
 
 
 def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch.device, group: Group) -> Run:
-    backbones = load_backbones(config)
+    backbones = load_backbones(config, device)
     with group.first_goes_ahead():
         check_data(config, cache)
         train_splits = load_splits(config, "train", backbones, cache, views_of(config.batch))

@@ -29,6 +29,7 @@ from training.data.scan import check_regions, region_table, scan_dataset
 from training.data.scenes import generator_version, write_scenes
 from training.data.table import FeatureTable, concatenate_tables
 from training.data.views import PLAIN, View
+from training.device import device_of, move
 
 PICTURES_AT_ONCE = 256
 PICTURES_OF_PCA = 1000
@@ -149,7 +150,8 @@ def reduced_table(cells: FeatureTable, reduction: CellReduction) -> FeatureTable
     with torch.inference_mode():
         for start in range(0, len(cells), PICTURES_AT_ONCE):
             rows = np.arange(start, min(start + PICTURES_AT_ONCE, len(cells)))
-            parts.append(reduction(cells.batch(rows).features).half().numpy())
+            features = cells.batch(rows).features.to(device_of(reduction))
+            parts.append(reduction(features).half().cpu().numpy())
     return FeatureTable.of_regions(np.concatenate(parts), np.arange(len(cells)), cells.global_features)
 
 
@@ -175,7 +177,7 @@ def _behind_tail(tail: ImageTail, cells: FeatureTable, seed: int) -> FeatureTabl
     """What the blocks that will be trained give for some of the pictures before they are."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:PICTURES_OF_PCA])
     with torch.inference_mode():
-        found = in_parts(tail, cells.batch(rows), IMAGES_AT_ONCE)
+        found = move(in_parts(tail, move(cells.batch(rows), device_of(tail)), IMAGES_AT_ONCE), torch.device("cpu"))
     return FeatureTable.of_regions(found.features.half().numpy(), np.arange(len(rows)), found.global_features.numpy())
 
 
