@@ -26,10 +26,10 @@ from training.data.features import image_feature_tables, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
-from training.data.scenes import generator_version, write_scenes
 from training.data.table import FeatureTable, concatenate_tables
 from training.data.views import PLAIN, View
 from training.device import device_of, move
+from training.scenes import generator_version, write_scenes
 
 PICTURES_AT_ONCE = 256
 PICTURES_OF_PCA = 1000

@@ -10,8 +10,8 @@ import pytest
 from model.preprocess import Tokens
 from training.config import DataConfig
 from training.data import sources
-from training.data.scenes import generator_version, write_scenes
 from training.data.sources import TokenTable, _join_texts, drawn_scenes
+from training.scenes import generator_version, write_scenes
 
 
 def table(*texts: list[int]) -> TokenTable:

@@ -10,7 +10,7 @@ import pytest
 from model.errors import DataError
 from training.data.dataset import ImageTextDataset
 from training.data.karpathy import load_karpathy
-from training.data.scenes.truth import load_scene_truth
+from training.scenes.truth import load_scene_truth
 
 
 @pytest.fixture

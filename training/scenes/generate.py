@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from model.errors import DataError
-from training.data.scenes.dataset import Scene, describe_dataset, make_scenes
-from training.data.scenes.picture import draw_scene
+from training.scenes.dataset import Scene, describe_dataset, make_scenes
+from training.scenes.picture import draw_scene
 
 JSON_NAME = "scenes.json"
 UNFINISHED_NAME = "scenes.unfinished.json"
