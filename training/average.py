@@ -7,17 +7,10 @@ from rich.console import Console
 from torch import Tensor
 
 from model.errors import ConfigError
-from training.checkpoint import (
-    Checkpoint,
-    Parent,
-    Progress,
-    load_backbones,
-    load_network,
-    open_checkpoint,
-    save_checkpoint,
-)
+from training.checkpoint import Checkpoint, Parent, Progress, load_network, open_checkpoint, save_checkpoint
 from training.data.sources import load_splits
 from training.device import default_device
+from training.network import load_backbones
 from training.train import evaluate_splits
 
 

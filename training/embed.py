@@ -14,12 +14,12 @@ from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
 from model.preprocess import TextTokenizer, decode_image, prepare_image
 from model.runtime import Runtime
-from training.checkpoint import Backbones
 from training.data.batches import ImageSource, TextSource
 from training.data.features import image_feature_table, text_feature_table
 from training.data.sources import SplitFeatures, TokenTable, reduced_table
 from training.data.table import FeatureTable
 from training.device import device_of, move
+from training.network import Backbones
 
 ITEMS_AT_ONCE = 256
 IMAGES_AT_ONCE = 64

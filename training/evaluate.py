@@ -16,7 +16,7 @@ from model.errors import ArtifactMissing, DataError, UnsupportedQuery
 from model.manifest import MANIFEST, write_text_atomically
 from model.runtime import Runtime
 from model.scan import open_scan
-from training.checkpoint import load_backbones, load_network, open_checkpoint
+from training.checkpoint import load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset, Split
 from training.data.judgments import load_judgments
 from training.data.karpathy import load_karpathy
@@ -24,6 +24,7 @@ from training.data.scan import region_table, scan_dataset
 from training.device import default_device
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
 from training.metrics import expert_tau_c
+from training.network import load_backbones
 from training.protocols import check_protocol, evaluate_protocol
 
 

@@ -14,14 +14,7 @@ import torch
 
 from model.errors import ConfigError
 from model.nn.aahr import AAHR
-from training.checkpoint import (
-    Backbones,
-    Progress,
-    build_network,
-    load_backbones,
-    load_state,
-    save_checkpoint,
-)
+from training.checkpoint import Progress, load_state, save_checkpoint
 from training.config import TrainingConfig
 from training.data.batches import Batch, BatchPlan, Collator, plan_epoch, steps_per_epoch
 from training.data.dataset import ImageTextDataset
@@ -32,6 +25,7 @@ from training.distributed import Draw, Group, process_group
 from training.embed import embed_split
 from training.loop import Trainer
 from training.metrics import retrieval_metrics
+from training.network import Backbones, build_network, load_backbones
 from training.precision import refuse_unsupported
 from training.report import RunLog
 

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.recipes import scenes_recipe
-from training.checkpoint import load_backbones, load_network, open_checkpoint
+from training.checkpoint import load_network, open_checkpoint
 from training.config import TrainingConfig
 from training.evaluate import open_embedder
 from training.export import export
+from training.network import load_backbones
 from training.train import BEST, train
 
 SCENES = 48

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.preprocess import TextTokenizer
-from training.checkpoint import Backbones
 from training.data.dataset import ImageTextDataset
 from training.data.features import text_feature_table
+from training.network import Backbones
 
 
 class Meanings(NamedTuple):

@@ -18,7 +18,6 @@ from model.nn.features import in_parts
 from model.nn.image_encoder import CellReduction
 from model.preprocess import TextTokenizer, Tokens
 from model.scan import REGIONS, ScanFiles, open_scan
-from training.checkpoint import Backbones
 from training.config import DataConfig, TrainingConfig
 from training.data.batches import TextSource
 from training.data.dataset import ImageTextDataset, Split, concatenate
@@ -29,6 +28,7 @@ from training.data.scan import check_regions, region_table, scan_dataset
 from training.data.table import FeatureTable, concatenate_tables
 from training.data.views import PLAIN, View
 from training.device import device_of, move
+from training.network import Backbones
 from training.scenes import generator_version, write_scenes
 
 PICTURES_AT_ONCE = 256

@@ -18,7 +18,6 @@ from model.preprocess import TextTokenizer
 from tests.toy import toy_config, toy_dataset
 from tests.unit.training.data.backbones import ColourGrid, WordVectors
 from training import average, evaluate, train
-from training.checkpoint import CPU, Backbones, build_network, load_backbones
 from training.config import TrainingConfig
 from training.data import scan
 from training.data.features import image_feature_table, text_feature_table
@@ -27,6 +26,7 @@ from training.data.table import FeatureTable
 from training.device import default_device, device_of, move
 from training.distributed import Group
 from training.embed import embed_images, embed_texts
+from training.network import CPU, Backbones, build_network, load_backbones
 
 META = torch.device("meta")
 
