@@ -7,8 +7,9 @@ from torch import nn
 
 from model.nn.aahr import TokenBatch
 from model.nn.features import LocalFeatures
+from training.soft_positives import SentenceEmbeddings
 
-Item = TypeVar("Item", bound=LocalFeatures | TokenBatch)
+Item = TypeVar("Item", bound=LocalFeatures | TokenBatch | SentenceEmbeddings)
 
 
 def default_device() -> torch.device:
@@ -25,5 +26,5 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def move(item: Item, device: torch.device) -> Item:
-    """The same features or tokens on a device."""
+    """The same tensors on a device."""
     return type(item)(*(tensor.to(device) for tensor in item))

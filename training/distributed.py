@@ -60,7 +60,7 @@ class Group:
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace each gradient by its mean over the processes."""
 
-    def make_equal(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors, and torch's random state, by those of the first process."""
 
     def any(self, flag: bool) -> bool:
@@ -71,12 +71,12 @@ class Group:
         """Return once all processes are here."""
 
     @contextmanager
-    def first_goes_ahead(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """The others enter the block once the first process has left it, and find what it put into the cache."""
         yield
 
     @contextmanager
-    def own_random(self, draw: Draw, *key: int) -> Iterator[None]:  # noqa: ARG002
+    def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:  # noqa: ARG002
         """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
         yield
 
@@ -111,7 +111,7 @@ class TorchrunGroup(Group):
             gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
-    def make_equal(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors, and torch's random state, by those of the first process."""
         random = torch.get_rng_state()
         with _peers_alive():
@@ -129,7 +129,7 @@ class TorchrunGroup(Group):
             dist.all_reduce(torch.zeros(1), group=self.waiting)
 
     @contextmanager
-    def first_goes_ahead(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """The others enter the block once the first process has left it, and find what it put into the cache."""
         if not self.first:
             self.wait()
@@ -138,7 +138,7 @@ class TorchrunGroup(Group):
             self.wait()
 
     @contextmanager
-    def own_random(self, draw: Draw, *key: int) -> Iterator[None]:
+    def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:
         """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
         seed = int(np.random.SeedSequence([*key, draw, self.rank]).generate_state(1, np.uint64)[0] >> 1)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):

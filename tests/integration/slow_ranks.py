@@ -18,7 +18,7 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     with process_group() as (group, _):
         _set_pg_timeout(timedelta(seconds=PATIENCE_S))
-        with group.first_goes_ahead():
+        with group.main_process_first():
             if group.first:
                 time.sleep(WORK_S)
                 (out / "features").write_text("computed")

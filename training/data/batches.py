@@ -14,7 +14,8 @@ from model.nn.aahr import TokenBatch
 from model.nn.features import LocalFeatures
 from training.config import BatchConfig
 from training.data.dataset import ImageTextDataset
-from training.data.meanings import Meanings, MeaningTable
+from training.data.sentence_embeddings import SentenceEmbeddingTable
+from training.soft_positives import SentenceEmbeddings
 
 Rows = NDArray[np.int64]
 
@@ -35,7 +36,7 @@ class Batch(NamedTuple):
     texts: LocalFeatures | TokenBatch
     image_of_caption: Tensor  # [M]
     image_ids: Tensor  # [N]
-    meanings: Meanings | None = None  # where the recipe has soft positives
+    sentence_embeddings: SentenceEmbeddings | None = None  # where the recipe has soft positives
 
 
 class ImageSource(Protocol):
@@ -89,7 +90,7 @@ class Collator:
     texts: TextSource
     augmentation: BatchConfig
     mask_token: int | None = None
-    meanings: MeaningTable | None = None
+    sentence_embeddings: SentenceEmbeddingTable | None = None
 
     def __call__(self, plan: BatchPlan) -> Batch:
         """The batch of a plan. Augmentation draws from torch's global generator."""
@@ -103,8 +104,13 @@ class Collator:
             texts=texts,
             image_of_caption=torch.from_numpy(plan.image_of_caption),
             image_ids=torch.from_numpy(self.dataset.image_ids[plan.image_rows]),
-            meanings=None if self.meanings is None else self.meanings.batch(plan.image_rows, plan.caption_rows),
+            sentence_embeddings=self._sentence_embeddings(plan),
         )
+
+    def _sentence_embeddings(self, plan: BatchPlan) -> SentenceEmbeddings | None:
+        if self.sentence_embeddings is None:
+            return None
+        return self.sentence_embeddings.batch(plan.image_rows, plan.caption_rows)
 
     def _images(self, plan: BatchPlan) -> LocalFeatures:
         """Each image in its view; nothing is read of the others."""

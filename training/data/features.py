@@ -19,10 +19,10 @@ from model.errors import ConfigError, DataError, InvalidInput
 from model.manifest import sha256_of_file
 from model.nn.backbones import ImageBackbone, TextBackbone
 from model.preprocess import ImagePreprocessing, TextTokenizer, clean_text, decode_image, prepare_image
+from training.data.augmentation import PLAIN, View, apply_view, key_of_view
 from training.data.extraction import make_extractor
 from training.data.shards import Features, ShardStore, concatenate
 from training.data.table import FeatureTable
-from training.data.views import PLAIN, View, key_of_view, seen
 
 # Small batches: what a layer gives stays in the processor's cache.
 IMAGES_PER_BATCH, IMAGES_PER_SHARD = 8, 1024
@@ -137,7 +137,7 @@ def _pixels(paths: Mapping[str, Path], preprocessing: ImagePreprocessing, view: 
     try:
         return np.stack(
             [
-                prepare_image(seen(decode_image(path, at_least=preprocessing.size), view, key), preprocessing)
+                prepare_image(apply_view(decode_image(path, at_least=preprocessing.size), view, key), preprocessing)
                 for key, path in paths.items()
             ]
         )

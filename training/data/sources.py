@@ -19,14 +19,15 @@ from model.nn.image_encoder import CellReduction
 from model.preprocess import TextTokenizer, Tokens
 from model.scan import REGIONS, ScanFiles, open_scan
 from training.config import DataConfig, TrainingConfig
+from training.data.augmentation import PLAIN, View
 from training.data.batches import TextSource
 from training.data.dataset import ImageTextDataset, Split, concatenate
 from training.data.features import image_feature_tables, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
+from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable, concatenate_tables
-from training.data.views import PLAIN, View
 from training.device import device_of, move
 from training.network import Backbones
 from training.scenes import generator_version, write_scenes
@@ -135,6 +136,16 @@ def _only_here(lock: Path) -> Iterator[None]:
 def _scan(data: DataConfig, split: Split) -> ScanFiles:
     assert data.directory is not None
     return open_scan(data.directory, split)
+
+
+def embed_captions(dataset: ImageTextDataset, backbones: Backbones, cache: Path) -> SentenceEmbeddingTable:
+    """Sentence embeddings by the text backbone as it is before training; what the cache lacks is computed.
+
+    Call it before the backbone is trained.
+    """
+    tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
+    features = text_feature_table(backbones.text, tokenizer, dataset.captions, cache)
+    return SentenceEmbeddingTable(features.global_features, dataset.image_of_caption)
 
 
 def _texts(captions: tuple[str, ...], config: TrainingConfig, backbones: Backbones, cache: Path) -> TextSource:

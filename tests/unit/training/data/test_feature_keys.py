@@ -6,10 +6,10 @@ import PIL
 import pytest
 
 from tests.unit.training.data.backbones import ColourGrid
-from training.data import views
+from training.data import augmentation
+from training.data.augmentation import PLAIN, View
 from training.data.features import image_feature_table
 from training.data.table import FeatureTable
-from training.data.views import PLAIN, View
 
 
 def tables(backbone: ColourGrid, paths: list[Path], cache: Path, *, view: View = PLAIN) -> FeatureTable:
@@ -47,7 +47,7 @@ def test_other_crops_have_another_cache(
     backbone = ColourGrid()
     for view in (PLAIN, View(crop=0)):
         tables(backbone, pictures, cache, view=view)
-    monkeypatch.setattr(views, name, value)
+    monkeypatch.setattr(augmentation, name, value)
     tables(backbone, pictures, cache, view=View(crop=0))
     assert backbone.pictures == 30
     tables(backbone, pictures, cache)

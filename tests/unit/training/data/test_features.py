@@ -15,9 +15,9 @@ from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from tests.unit.training.data.backbones import ColourGrid, WordVectors
 from training.data import extraction, features
+from training.data.augmentation import PLAIN, View
 from training.data.features import image_feature_table, image_feature_tables, text_feature_table
 from training.data.table import FeatureTable
-from training.data.views import PLAIN, View
 
 TEXTS = ("the red dog runs on the grass", "a dog", "a cat sleeps", "a dog", "the cat runs on the green grass")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.toy import toy_config
-from training.report import METRICS, RunLog
+from training.run_log import METRICS, RunLog
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(

@@ -30,12 +30,12 @@ def views_of(batch: BatchConfig) -> tuple[View, ...]:
 
 
 def key_of_view(view: View) -> dict[str, Any]:
-    """All that decides what `seen` returns of an image, for the key of cached features."""
+    """All that decides what `apply_view` returns of an image, for the key of cached features."""
     drawn_from = {} if view.crop is None else {"smallest_area": SMALLEST_AREA, "largest_stretch": LARGEST_STRETCH}
     return {**view._asdict(), **drawn_from}
 
 
-def seen(image: Image.Image, view: View, key: str) -> Image.Image:
+def apply_view(image: Image.Image, view: View, key: str) -> Image.Image:
     """A picture in one of its views; equal keys (hexadecimal) give equal parts."""
     if view.crop is not None:
         return _random_part(image, [view.crop, int(key[:16], 16)])
