@@ -12,13 +12,14 @@ from training.checkpoint import (
     Checkpoint,
     Parent,
     Progress,
-    load_backbones,
     load_network,
     open_checkpoint,
     rounded_as_written,
     save_checkpoint,
 )
 from training.data.sources import SplitFeatures, load_splits
+from training.device import default_device
+from training.network import load_backbones
 from training.train import evaluate_splits
 
 
@@ -34,16 +35,18 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
     parents = open_checkpoint(first), open_checkpoint(second)
     _refuse_different(*parents)
     config = parents[0].config
-    backbones = load_backbones(config)
+    backbones = load_backbones(config, default_device())
     network = load_network(parents[0], backbones)
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    other = load_network(parents[1], load_backbones(config)).state_dict()
+    other = load_network(parents[1], load_backbones(config, default_device())).state_dict()
     splits = load_splits(config, "val", backbones, cache)
     found: dict[float, dict[str, float]] = {}
     for share in shares:
         network.load_state_dict(_mixed(state, other, share))
         found[share] = _evaluate(network, splits)
-        Console().print(f"share {share:g}: val {config.select_on} rSum {found[share][f'{config.select_on}/rsum']:.1f}")
+        Console(markup=False).print(
+            f"share {share:g}: val {config.select_on} rSum {found[share][f'{config.select_on}/rsum']:.1f}"
+        )
     best = max(shares, key=lambda share: found[share][f"{config.select_on}/rsum"])
     network.load_state_dict(_mixed(state, other, best))
     save_checkpoint(

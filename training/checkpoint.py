@@ -19,8 +19,8 @@ from model.config import FeatureDimensions, Settings
 from model.errors import ArtifactCorrupt, ArtifactMissing, TrainingError
 from model.manifest import FileEntry, describe_files, parse_json_file, published_directory, read_manifest, verify_files
 from model.nn.aahr import AAHR
-from model.nn.backbones import ImageBackbone, ImageTail, TextBackbone, load_image_backbone, load_text_backbone
 from training.config import TrainingConfig
+from training.network import Backbones, build_network
 
 CHECKPOINT_FORMAT = "aahr-checkpoint/1"
 PARAMETERS, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
@@ -86,51 +86,6 @@ class Progress:
     evaluation: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Backbones:
-    """The pretrained encoders of a recipe, in evaluation mode."""
-
-    image: ImageBackbone
-    text: TextBackbone
-    image_tail: ImageTail | None = None  # the last blocks of the image's, where they are trained along
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """Hashes of the weights, by modality."""
-        return {"image": self.image.fingerprint, "text": self.text.fingerprint}
-
-    @property
-    def dimensions(self) -> tuple[FeatureDimensions, FeatureDimensions]:
-        """Widths of the features that the encoders see."""
-        image, text = (
-            FeatureDimensions(local_dimension=each.local_dimension, global_dimension=each.global_dimension)
-            for each in (self.image_tail or self.image, self.text)
-        )
-        return image, text
-
-
-def load_backbones(config: TrainingConfig) -> Backbones:
-    """Both backbones of a recipe; raises ConfigError with the remedy where one is missing."""
-    image, text = config.model.image_backbone, config.model.text_backbone
-    image_backbone, text_backbone = (
-        load_image_backbone(image.name, image.path),
-        load_text_backbone(text.name, text.path),
-    )
-    if text.trainable and text.frozen_words:
-        text_backbone.freeze_words()
-    if not image.trainable:
-        return Backbones(image_backbone, text_backbone)
-    stem, tail = image_backbone.split(image.trainable_blocks)
-    return Backbones(stem.eval(), text_backbone, tail)
-
-
-def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:
-    """A fresh network for these backbones; what of them is trained along becomes part of it."""
-    image, text = backbones.dimensions
-    trainable = backbones.text if config.model.text_backbone.trainable else None
-    return AAHR(config.model, image, text, trainable, backbones.image_tail)
-
-
 def save_checkpoint(
     directory: Path,
     *,
@@ -182,7 +137,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
 
 
 def load_network(checkpoint: Checkpoint, backbones: Backbones) -> AAHR:
-    """The trained network in evaluation mode.
+    """The trained network in evaluation mode, on the device of its backbones.
 
     Raises ArtifactCorrupt where the backbones at hand are not those it was trained on, or a parameter is missing.
     """

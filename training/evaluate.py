@@ -18,13 +18,15 @@ from model.manifest import MANIFEST, write_text_atomically
 from model.replacement import recover_directory
 from model.runtime import Runtime
 from model.scan import open_scan
-from training.checkpoint import load_backbones, load_network, open_checkpoint
+from training.checkpoint import load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset, Split
 from training.data.judgments import load_judgments
 from training.data.karpathy import load_karpathy
 from training.data.scan import region_table, scan_dataset
+from training.device import default_device
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
 from training.metrics import expert_tau_c
+from training.network import load_backbones
 from training.protocols import check_protocol, evaluate_protocol
 
 
@@ -80,7 +82,7 @@ def open_embedder(directory: Path, cache: Path) -> Embedder:
             f"{directory} is neither a checkpoint of `aahr train` nor a model of `aahr export`: it has no {MANIFEST}"
         )
     checkpoint = open_checkpoint(directory)
-    backbones = load_backbones(checkpoint.config)
+    backbones = load_backbones(checkpoint.config, default_device())
     clip = next((data.clip for data in checkpoint.config.data.values() if data.clip is not None), None)
     return CheckpointEmbedder(load_network(checkpoint, backbones), backbones, cache, clip)
 

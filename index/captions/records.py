@@ -1,6 +1,5 @@
 """What a caption file says, whatever its format, and how it meets the pictures of a folder."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -64,18 +63,3 @@ def match_captions(images: Sequence[CaptionedImage], uris: Collection[str], path
 def normal_uri(name: str) -> str:
     """A path as the gallery writes it: no `./`, no doubled slash."""
     return PurePosixPath(name).as_posix()
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON and nothing more: no NaN, no lone surrogate, which the answers of the service could not carry.
-
-    Raises ValueError (JSONDecodeError with a line where the syntax is wrong) and RecursionError.
-    """
-    value = json.loads(text, parse_constant=_refuse_constant)
-    if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from index.captions.records import Caption, CaptionedImage, normal_uri, parse_json
+from index.captions.records import Caption, CaptionedImage, normal_uri
+from model.datasets.strict_json import parse_json
 from model.errors import DataError
 
 _COLUMNS = ("image", "caption")

@@ -23,8 +23,8 @@ from index.sources.archives import ArchiveCache
 from index.sources.images import ImageReader
 from index.sources.records import Source
 from model.artifact import ModelArtifact
+from model.cores import usable_cores
 from model.errors import ArtifactError, ConfigError, DataError, UnsupportedQuery
-from model.graph import usable_cores
 
 MAX_REJECTS = 0.5
 _SHOWN = 3

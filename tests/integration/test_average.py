@@ -14,9 +14,10 @@ from model.nn.aahr import AAHR
 from tests.recipes import scenes_recipe
 from training import average as average_module
 from training.average import average
-from training.checkpoint import load_backbones, load_network, open_checkpoint
+from training.checkpoint import load_network, open_checkpoint
 from training.config import TrainingConfig
 from training.data.sources import SplitFeatures, load_splits
+from training.network import load_backbones
 from training.train import BEST, train
 
 NAMES = ("plain", "soft")

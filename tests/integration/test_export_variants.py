@@ -18,9 +18,10 @@ from tests.presets import TRAIN_IDS, VAL_IDS, recipe
 from tests.scan_files import write_scan
 from tests.tiny_transformers import write_bert
 from tests.variants import write_colour_variant
-from training.checkpoint import Progress, build_network, load_backbones, save_checkpoint
+from training.checkpoint import Progress, save_checkpoint
 from training.export import SMALLEST_COSINE, command, export, retention
 from training.export.towers import Towers, write_graphs
+from training.network import build_network, load_backbones
 
 VARIANTS: tuple[Precision, ...] = ("fp16", "int8")
 

@@ -58,7 +58,7 @@ def run(workplace: Path, cache: Path) -> Path:
 @pytest.fixture(scope="module")
 def scenes(run: Path, cache: Path) -> Path:
     assert run.exists()
-    return cache / "scenes" / f"{SCENES}-0"
+    return next((cache / "scenes").glob(f"{SCENES}-0-*/scenes.json")).parent
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def export(
             _write_exact(checkpoint, towers, Path(scratch), check)
             place = held_out(checkpoint.config, data, images, cache or Path(scratch) / "cache")
             found = _write_variant(checkpoint, towers, Path(scratch), staging, precision, place)
-    Console().print(f"exported {checkpoint_directory} to {out} ({precision}): {found}", soft_wrap=True)
+    Console(markup=False).print(f"exported {checkpoint_directory} to {out} ({precision}): {found}", soft_wrap=True)
 
 
 def _write_exact(checkpoint: Checkpoint, towers: Towers, directory: Path, check: Path | None) -> float:

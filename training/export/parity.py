@@ -13,8 +13,8 @@ from model.artifact import load_model_artifact
 from model.errors import DataError, TrainingError
 from model.preprocess import FORMATS, TextTokenizer, Tokens, decode_image, prepare_images
 from model.runtime import Runtime
-from training.data.scenes import write_scenes
 from training.export.towers import REGIONS_IN_EXAMPLE, Towers
+from training.scenes import write_scenes
 
 SMALLEST_COSINE = 0.9999
 CHECKED_ITEMS = 16

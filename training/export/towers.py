@@ -11,8 +11,9 @@ from model.artifact import IMAGE_GRAPH, TEXT_GRAPH
 from model.graph import OUTPUTS
 from model.nn.aahr import ImageTower, PixelTower, RegionTower, TextTower
 from model.runtime import PIXEL_INPUTS, REGION_INPUTS, TOKEN_INPUTS
-from training.checkpoint import Backbones, Checkpoint, load_backbones, load_network
+from training.checkpoint import Checkpoint, load_network
 from training.graphs import export_graph
+from training.network import Backbones, load_backbones
 
 REGIONS_IN_EXAMPLE = 36
 

@@ -81,10 +81,10 @@ def test_a_faulty_file_is_refused_with_place_and_remedy(path: Path, images: list
     [
         ('{\n"images": [\n{"filename": }]}', "line 3: expecting value|line 3: Expecting value"),
         ("", "line 1"),
-        ("[]", "the whole: input should be"),
+        ("[]", "the document: input should be"),
         ("{}", "images: field required"),
-        ("[" * 100_000, "no JSON that can be used"),
-        ('{"images": [{"filename": "a.jpg", "sentences": [], "score": NaN}]}', "NaN is no JSON value"),
+        ("[" * 100_000, "is not JSON that can be used"),
+        ('{"images": [{"filename": "a.jpg", "sentences": [], "score": NaN}]}', "NaN is not a JSON value"),
     ],
 )
 def test_what_is_no_karpathy_json_is_refused(path: Path, text: str, message: str) -> None:

@@ -88,7 +88,7 @@ def test_both_kinds_of_table_say_the_same(
         ("c.jsonl", '{"image": "a.jpg", "caption": null}', "line 1: caption is None; it has to be a text"),
         ("c.jsonl", '{"image": ["a.jpg"], "caption": "x"}', "line 1: image is "),
         ("c.jsonl", '\n{"image": ', "line 2: no JSON that can be used"),
-        ("c.jsonl", '{"image": "a.jpg", "caption": "x", "score": NaN}', "line 1: .*NaN is no JSON value"),
+        ("c.jsonl", '{"image": "a.jpg", "caption": "x", "score": NaN}', "line 1: .*NaN is not a JSON value"),
         ("c.jsonl", "[1]", "line 1: no object"),
         ("c.jsonl", b'{"image": "caf\xe9"}', "not UTF-8 at byte"),
         ("c.jsonl", "[" * 100_000, "line 1: no JSON that can be used"),

@@ -9,7 +9,7 @@ from model.errors import ConfigError
 from model.nn.aahr import AAHR, TokenBatch
 from model.nn.backbones import ImageBackbone, load_image_backbone, load_text_backbone
 from model.nn.features import LocalFeatures, in_parts
-from training.checkpoint import Backbones
+from training.network import Backbones
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from random import Random
 
 from PIL import Image
 
-from training.data.scenes.backdrop import SIDE, Backdrop
-from training.data.scenes.facts import Facts
-from training.data.scenes.layout import Stage
-from training.data.scenes.pen import LAMPLIGHT, WHITE, Colour, mixed
-from training.data.scenes.sky import paint_sky
+from training.scenes.backdrop import SIDE, Backdrop
+from training.scenes.facts import Facts
+from training.scenes.layout import Stage
+from training.scenes.pen import LAMPLIGHT, WHITE, Colour, mixed
+from training.scenes.sky import paint_sky
 
 
 def paint_background(facts: Facts, stage: Stage, rng: Random) -> Image.Image:

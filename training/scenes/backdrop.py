@@ -9,8 +9,8 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.data.scenes.facts import PICTURE_SIDE
-from training.data.scenes.pen import Colour, mixed
+from training.scenes.facts import PICTURE_SIDE
+from training.scenes.pen import Colour, mixed
 
 SCALE = 2
 SIDE = PICTURE_SIDE * SCALE

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from training.data.scenes import creatures, things
-from training.data.scenes.backdrop import SCALE
-from training.data.scenes.facts import Box, Facts
-from training.data.scenes.landscape import paint_background
-from training.data.scenes.layout import Stage
-from training.data.scenes.pen import Colour, Pen, tones_of
-from training.data.scenes.vocabulary import COLOURS, KINDS
+from training.scenes import creatures, things
+from training.scenes.backdrop import SCALE
+from training.scenes.facts import Box, Facts
+from training.scenes.landscape import paint_background
+from training.scenes.layout import Stage
+from training.scenes.pen import Colour, Pen, tones_of
+from training.scenes.vocabulary import COLOURS, KINDS
 
 NIGHT_BRIGHTNESS = 0.9
 GRAIN_SIDE = 512

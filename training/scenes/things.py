@@ -1,6 +1,6 @@
 """How made things and plants look: one function per kind, in unit coordinates, filling its box from edge to edge."""
 
-from training.data.scenes.pen import DARK_GREY, GLASS, GREY, LAMPLIGHT, WHITE, Pen
+from training.scenes.pen import DARK_GREY, GLASS, GREY, LAMPLIGHT, WHITE, Pen
 
 WOOD = (122, 92, 66)
 LEAF = (72, 140, 62)

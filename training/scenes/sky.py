@@ -1,8 +1,8 @@
 """The sky by day and by night: clouds or stars, the sun or the moon."""
 
-from training.data.scenes.backdrop import SCALE, Backdrop
-from training.data.scenes.facts import PICTURE_SIDE, Facts, hull
-from training.data.scenes.pen import Colour
+from training.scenes.backdrop import SCALE, Backdrop
+from training.scenes.facts import PICTURE_SIDE, Facts, hull
+from training.scenes.pen import Colour
 
 SUN_COLUMNS = (24, 60, 112, 164, 200)
 SUN_ROOM = 56

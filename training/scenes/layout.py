@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from random import Random
 
-from training.data.scenes.facts import (
+from training.scenes.facts import (
     MARGIN,
     PICTURE_SIDE,
     Box,
@@ -15,7 +15,7 @@ from training.data.scenes.facts import (
     is_clear,
     relations_between,
 )
-from training.data.scenes.vocabulary import EXTENT, KINDS, Zone
+from training.scenes.vocabulary import EXTENT, KINDS, Zone
 
 ATTEMPTS = 60
 ITEM_GAP = 4

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations, product
 
-from training.data.scenes.facts import Facts, Group, Relation
+from training.scenes.facts import Facts, Group, Relation
 
 FEATURES = ("kind", "colour", "size")
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from training.data.scenes.claims import Claims, GroupClaim
-from training.data.scenes.facts import Facts, Relation
-from training.data.scenes.vocabulary import SIZE_WORDS
-from training.data.scenes.wording import sentence
+from training.scenes.claims import Claims, GroupClaim
+from training.scenes.facts import Facts, Relation
+from training.scenes.vocabulary import SIZE_WORDS
+from training.scenes.wording import sentence
 
 CAPTIONS_PER_IMAGE = 5
 

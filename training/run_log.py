@@ -27,7 +27,7 @@ class RunLog:
     ) -> None:
         self.directory, self.config, self.steps = directory, config, steps
         self.machine = describe_machine(config, processes, device)
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, markup=False)
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),

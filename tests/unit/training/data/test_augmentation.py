@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from training.config import BatchConfig
-from training.data.views import PLAIN, View, seen, views_of
+from training.data.augmentation import PLAIN, View, apply_view, views_of
 
 
 def gradient() -> Image.Image:
@@ -21,14 +21,14 @@ def test_the_plain_view_comes_first() -> None:
 
 def test_a_mirrored_view_runs_from_right_to_left() -> None:
     pixels = np.asarray(gradient())
-    assert np.array_equal(np.asarray(seen(gradient(), View(mirrored=True), "00")), pixels[:, ::-1])
-    assert np.array_equal(np.asarray(seen(gradient(), PLAIN, "00")), pixels)
+    assert np.array_equal(np.asarray(apply_view(gradient(), View(mirrored=True), "00")), pixels[:, ::-1])
+    assert np.array_equal(np.asarray(apply_view(gradient(), PLAIN, "00")), pixels)
 
 
 def test_crops_are_parts_of_half_the_picture_or_more() -> None:
     mirrored = 0
     for number in range(40):
-        part = np.asarray(seen(gradient(), View(crop=number), "ab" * 32)).astype(int)
+        part = np.asarray(apply_view(gradient(), View(crop=number), "ab" * 32)).astype(int)
         red, green = part[..., 0], part[..., 1]
         assert part.shape[0] * part.shape[1] >= 0.48 * 200 * 100
         assert (np.abs(np.diff(red, axis=1)) == 1).all()
@@ -39,6 +39,6 @@ def test_crops_are_parts_of_half_the_picture_or_more() -> None:
 
 def test_a_crop_depends_on_picture_and_number_alone() -> None:
     asked = ((0, "1f"), (0, "1f"), (1, "1f"), (0, "2f"))
-    crops = [np.asarray(seen(gradient(), View(crop=number), key)) for number, key in asked]
+    crops = [np.asarray(apply_view(gradient(), View(crop=number), key)) for number, key in asked]
     assert np.array_equal(crops[0], crops[1])
     assert not any(crop.shape == crops[0].shape and np.array_equal(crop, crops[0]) for crop in crops[2:])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageDraw
 
-from training.data.scenes.facts import Box
+from training.scenes.facts import Box
 
 Colour = tuple[int, ...]
 Point = tuple[float, float]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from training.data.scenes.facts import INVERSE, Facts, Group
-from training.data.scenes.layout import Plan, Stage, place_groups
-from training.data.scenes.vocabulary import COLOURS, KINDS, LAND, PLACES, SIZES, TIMES, Zone
+from training.scenes.facts import INVERSE, Facts, Group
+from training.scenes.layout import Plan, Stage, place_groups
+from training.scenes.vocabulary import COLOURS, KINDS, LAND, PLACES, SIZES, TIMES, Zone
 
 FAMILY_SIZE = 4
 MOST_OF_SIZE = {"small": 4, "medium": 3, "large": 2}

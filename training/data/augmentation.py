@@ -1,7 +1,7 @@
 """Differently seen pictures: what a frozen network gives for them is computed once, so that each is drawn once too."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -29,7 +29,13 @@ def views_of(batch: BatchConfig) -> tuple[View, ...]:
     return (PLAIN, *mirrored, *(View(crop=number) for number in range(batch.crops)))
 
 
-def seen(image: Image.Image, view: View, key: str) -> Image.Image:
+def key_of_view(view: View) -> dict[str, Any]:
+    """All that decides what `apply_view` returns of an image, for the key of cached features."""
+    drawn_from = {} if view.crop is None else {"smallest_area": SMALLEST_AREA, "largest_stretch": LARGEST_STRETCH}
+    return {**view._asdict(), **drawn_from}
+
+
+def apply_view(image: Image.Image, view: View, key: str) -> Image.Image:
     """A picture in one of its views; equal keys (hexadecimal) give equal parts."""
     if view.crop is not None:
         return _random_part(image, [view.crop, int(key[:16], 16)])

@@ -1,6 +1,6 @@
 """How animals look: one function per kind, in unit coordinates, filling its box from edge to edge, facing right."""
 
-from training.data.scenes.pen import INK, WHITE, Pen
+from training.scenes.pen import INK, WHITE, Pen
 
 
 def _eye(pen: Pen, x: float, y: float, radius: float = 0.05) -> None:

@@ -1,5 +1,6 @@
 """Writes a data set of drawn scenes to a folder: `scenes.json` and `images/*.jpg`."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +8,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import PIL
 from rich.console import Console
 from rich.progress import track
 
 from model.errors import DataError
-from training.data.scenes.dataset import Scene, describe_dataset, make_scenes
-from training.data.scenes.picture import draw_scene
+from training.scenes.dataset import Scene, describe_dataset, make_scenes
+from training.scenes.picture import draw_scene
 
 JSON_NAME = "scenes.json"
 UNFINISHED_NAME = "scenes.unfinished.json"
@@ -42,6 +44,14 @@ def write_scenes(out: Path, *, count: int, seed: int) -> SceneSummary:
         return _write(out, make_scenes(count, seed), seed)
     except OSError as error:
         raise DataError(f"cannot write scenes to {out}: {error.strerror}; choose another folder") from error
+
+
+def generator_version(sources: Path = Path(__file__).parent) -> str:
+    """Sixteen hexadecimal digits that change with whatever decides the files: the code in this folder, and Pillow."""
+    digest = hashlib.sha256(PIL.__version__.encode())
+    for file in sorted(sources.glob("*.py")):
+        digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _claim_folder(out: Path, arguments: Mapping[str, object]) -> None:

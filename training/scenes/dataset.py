@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from training.data.scenes.captions import CAPTIONS_PER_IMAGE, Caption, captions_of
-from training.data.scenes.claims import FactIndex
-from training.data.scenes.facts import Facts
-from training.data.scenes.families import FAMILY_SIZE, family
-from training.data.scenes.layout import Stage
+from training.scenes.captions import CAPTIONS_PER_IMAGE, Caption, captions_of
+from training.scenes.claims import FactIndex
+from training.scenes.facts import Facts
+from training.scenes.families import FAMILY_SIZE, family
+from training.scenes.layout import Stage
 
 # One family in ten each: val and test come early, so that small sets have them too.
 SPLIT_CYCLE = ("train", "val", "test", *["train"] * 7)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from model.datasets.karpathy import KarpathyImage, KarpathySentence, read_karpathy
 from model.errors import DataError
 from training.data.dataset import ImageTextDataset
-from training.data.json_file import parse_data_file
 
-NOT_OF_SCENES = "does not say what holds for what, as only the scenes.json of `aahr data scenes` does"
+REMEDY = "give the scenes.json of `aahr data scenes`: it alone says which captions hold for which images"
 
 
 class _SoftNegative(BaseModel):
@@ -20,20 +20,15 @@ class _SoftNegative(BaseModel):
     swap: str
 
 
-class _Sentence(BaseModel):
+class _Sentence(KarpathySentence):
     sentid: int
     holds: list[int]
     soft_negatives: list[_SoftNegative]
 
 
-class _Image(BaseModel):
+class _Image(KarpathyImage[_Sentence]):
     imgid: int
     family: int
-    sentences: list[_Sentence]
-
-
-class _File(BaseModel):
-    images: list[_Image]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +52,7 @@ def load_scene_truth(json_file: Path, dataset: ImageTextDataset) -> SceneTruth:
     Raises DataError for a file without `holds` and `soft_negatives`, captions of the dataset that are not in it, and
     captions of which none has a soft negative.
     """
-    images = parse_data_file(json_file, _File, otherwise=NOT_OF_SCENES).images
+    images = read_karpathy(json_file, _Image, remedy=REMEDY).images
     row_of = {image_id: row for row, image_id in enumerate(dataset.image_ids.tolist())}
     sentences = _in_order(images, dataset, json_file)
     negatives = [(s.imgid, column, s.swap) for column, each in enumerate(sentences) for s in each.soft_negatives]

@@ -6,8 +6,8 @@ The text says exactly what is claimed: equal texts always come from equal claims
 from collections.abc import Sequence
 from random import Random
 
-from training.data.scenes.claims import Claims, GroupClaim
-from training.data.scenes.vocabulary import (
+from training.scenes.claims import Claims, GroupClaim
+from training.scenes.vocabulary import (
     AERIAL_PHRASES,
     COLOUR_WORDS,
     COUNT_WORDS,
