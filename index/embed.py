@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.cores import usable_cores
+from model.datasets.scan import RegionArrays
 from model.errors import InvalidInput, UnsupportedQuery
 from model.preprocess import decode_image, prepare_image
 from model.runtime import GPU_CHUNK, IMAGE_CHUNK, Runtime
-from model.scan import RegionArrays
 
 Floats = NDArray[np.float32]
 Outcome = Floats | InvalidInput  # an embedding [D], or why there is none

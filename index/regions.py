@@ -6,8 +6,8 @@ from pathlib import Path
 from index.captions.records import Caption, CaptionedImage, MatchedCaptions, normal_uri
 from index.embed import Floats
 from index.pictures import FoundPictures
+from model.datasets.scan import RegionArrays, ScanFiles, open_scan
 from model.errors import DataError
-from model.scan import RegionArrays, ScanFiles, open_scan
 
 
 @dataclass(frozen=True, eq=False)

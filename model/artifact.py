@@ -112,7 +112,7 @@ def load_model_artifact(directory: Path, *, verify: bool = True) -> ModelArtifac
     return ModelArtifact(directory, manifest, preprocessing)
 
 
-def seal_model_artifact(
+def write_manifest(
     directory: Path,
     *,
     name: str,

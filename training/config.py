@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from model.config import ModelConfig, Settings
+from model.datasets.scan import REGIONS
 from model.errors import ConfigError
-from model.scan import REGIONS
 
 
 class MatchingConfig(Settings):

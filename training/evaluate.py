@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from model.artifact import load_model_artifact
+from model.datasets.scan import open_scan
 from model.errors import ArtifactMissing, DataError, UnsupportedQuery
 from model.manifest import MANIFEST, write_text_atomically
 from model.replacement import recover_directory
 from model.runtime import Runtime
-from model.scan import open_scan
 from training.checkpoint import load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset, Split
 from training.data.judgments import load_judgments

@@ -7,7 +7,12 @@ from torch import Tensor, nn
 
 from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
-from model.nn.relation import (
+from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
+from training.distributed import Group
+from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
+from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
+from training.prototypes import Prototypes
+from training.relation import (
     GraphEnhancement,
     Relevance,
     connections,
@@ -16,11 +21,6 @@ from model.nn.relation import (
     join_blocks,
     relevance_divergence,
 )
-from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
-from training.distributed import Group
-from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
-from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
-from training.prototypes import Prototypes
 from training.soft_positives import SentenceEmbeddings, soft_positive_loss
 
 

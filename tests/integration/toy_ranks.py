@@ -12,13 +12,13 @@ import torch
 from model.config import ModelConfig
 from model.nn.aahr import AAHR
 from model.nn.features import LocalFeatures
-from model.nn.relation import FragmentScores, fragment_scores
 from tests.toy import DIMENSIONS, toy_config, toy_dataset
 from training import objective
 from training.config import BatchConfig, TrainingConfig
 from training.data.batches import Batch, plan_epoch
 from training.distributed import Group, process_group
 from training.loop import Trainer
+from training.relation import FragmentScores, fragment_scores
 from training.soft_positives import SentenceEmbeddings
 
 STEPS = 9

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model.nn.backbones import ImageBackbone, TextBackbone
 from training.data.shards import Features
 from training.device import device_of
-from training.graphs import export_graph
+from training.onnx_export import export_graph
 
 Extractor = Callable[[Mapping[str, NDArray[Any]]], Features]
 

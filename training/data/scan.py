@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.datasets.scan import GLOBAL_DIMENSION, ScanFiles, open_scan, scan_splits
 from model.errors import ConfigError, DataError
 from model.nn.backbones import load_image_backbone
 from model.nn.backbones.clip import EMBEDDING
-from model.scan import GLOBAL_DIMENSION, ScanFiles, open_scan, scan_splits
 from training.data.dataset import ImageTextDataset, refuse_missing_pictures
 from training.data.features import image_feature_table
 from training.data.table import FeatureTable

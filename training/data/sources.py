@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch.nn.utils.rnn import pad_sequence
 
+from model.datasets.scan import REGIONS, ScanFiles, open_scan
 from model.nn.aahr import AAHR, IMAGES_AT_ONCE, TokenBatch
 from model.nn.backbones import ImageTail
-from model.nn.features import in_parts
+from model.nn.features import map_in_chunks
 from model.nn.image_encoder import CellReduction
 from model.preprocess import TextTokenizer, Tokens
-from model.scan import REGIONS, ScanFiles, open_scan
 from training.config import DataConfig, TrainingConfig
 from training.data.augmentation import PLAIN, View
 from training.data.batches import TextSource
@@ -188,7 +188,7 @@ def _behind_tail(tail: ImageTail, cells: FeatureTable, seed: int) -> FeatureTabl
     """What the blocks that will be trained give for some of the pictures before they are."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:PICTURES_OF_PCA])
     with torch.inference_mode():
-        found = move(in_parts(tail, move(cells.batch(rows), device_of(tail)), IMAGES_AT_ONCE), torch.device("cpu"))
+        found = move(map_in_chunks(tail, move(cells.batch(rows), device_of(tail)), IMAGES_AT_ONCE), torch.device("cpu"))
     return FeatureTable.of_regions(found.features.half().numpy(), np.arange(len(rows)), found.global_features.numpy())
 
 

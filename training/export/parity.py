@@ -16,7 +16,7 @@ from model.runtime import Runtime
 from training.export.towers import REGIONS_IN_EXAMPLE, Towers
 from training.scenes import write_scenes
 
-SMALLEST_COSINE = 0.9999
+MIN_COSINE = 0.9999
 CHECKED_ITEMS = 16
 
 Floats = NDArray[np.float32]
@@ -29,9 +29,9 @@ def check_parity(directory: Path, towers: Towers, check: Path | None) -> float:
     TrainingError where a cosine is below 0.9999.
     """
     smallest = float(np.concatenate(_cosines_of_both(directory, towers, check)).min())
-    if not smallest >= SMALLEST_COSINE:  # nor where a cosine is no number
+    if not smallest >= MIN_COSINE:  # nor where a cosine is no number
         raise TrainingError(
-            f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {SMALLEST_COSINE} is "
+            f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {MIN_COSINE} is "
             "asked for; nothing was written"
         )
     return smallest

@@ -16,7 +16,7 @@ from training.data.sources import drawn_scenes
 from training.evaluate import evaluate
 from training.export.parity import draw_examples
 
-MOST_LOST_RSUM = 1.0
+MAX_RSUM_DROP = 1.0
 CALIBRATION_IMAGES = 64
 _IMAGES_AT_ONCE = 4
 
@@ -96,8 +96,8 @@ def held_out(config: TrainingConfig, data: Path | None, images: Path | None, cac
 
 def refuse_loss(exact: Mapping[str, float], variant: Mapping[str, float], precision: str) -> None:
     """Raise TrainingError where a variant has lost more than 1 rSum on val."""
-    if not variant["rsum"] >= exact["rsum"] - MOST_LOST_RSUM:  # nor where a figure is no number
+    if not variant["rsum"] >= exact["rsum"] - MAX_RSUM_DROP:  # nor where a figure is no number
         raise TrainingError(
             f"the {precision} graphs have rSum {variant['rsum']:.2f} on val, the fp32 graphs {exact['rsum']:.2f}: at "
-            f"most {MOST_LOST_RSUM:g} may be lost, so nothing was written; serve the fp32 model"
+            f"most {MAX_RSUM_DROP:g} may be lost, so nothing was written; serve the fp32 model"
         )

@@ -18,7 +18,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
 from model.errors import TrainingError
-from model.graph import OUTPUTS
+from model.onnx_session import OUTPUTS
 
 EMBEDDING = OUTPUTS[0]
 

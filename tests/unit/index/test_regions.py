@@ -7,9 +7,9 @@ import pytest
 
 from index.embed import embed_regions
 from index.regions import RegionGallery, read_region_gallery
+from model.datasets.scan import RegionArrays
 from model.errors import DataError, InvalidInput, UnsupportedQuery
 from model.runtime import Runtime
-from model.scan import RegionArrays
 from tests.artifacts import write_colour_model, write_region_model
 from tests.scan_files import globals_of, write_pictures, write_scan
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model.artifact import Precision
 from model.errors import TrainingError
-from model.graph import Graph
+from model.onnx_session import OnnxSession
 from model.runtime import Runtime
 from tests.artifacts import COLOURS, write_colour_model
 from tests.variants import GRAPHS, write_colour_variant, write_variant
@@ -62,7 +62,7 @@ def pixels(count: int, seed: int) -> Floats:
 
 
 def embeddings(path: Path, batch: Floats) -> Floats:
-    return Graph(path, inputs=["pixels"], dimension=DIMENSION).run({"pixels": batch}, ["embedding"])[0]
+    return OnnxSession(path, inputs=["pixels"], dimension=DIMENSION).run({"pixels": batch}, ["embedding"])[0]
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from model.nn import relation as relation_module
-from model.nn.relation import (
+from tests.golden import TOLERANCE, load_golden
+from training import relation as relation_module
+from training.relation import (
     FragmentScores,
     GraphEnhancement,
     Relevance,
@@ -20,7 +21,6 @@ from model.nn.relation import (
     join_blocks,
     relevance_divergence,
 )
-from tests.golden import TOLERANCE, load_golden
 
 
 def golden_scores() -> tuple[dict[str, Tensor], FragmentScores, FragmentScores]:

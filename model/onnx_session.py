@@ -18,7 +18,7 @@ _ERRORS, _FATAL = 3, 4  # levels of ONNX Runtime's log
 _ONNX_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 
 
-class Graph:
+class OnnxSession:
     """An ONNX Runtime session on one thread; calls from several threads at once are safe."""
 
     def __init__(self, path: Path, *, inputs: Sequence[str], dimension: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from model.errors import ArtifactCorrupt, ArtifactError, InvalidInput
-from model.graph import OUTPUTS, Graph
+from model.onnx_session import OUTPUTS, OnnxSession
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +38,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def graph(path: Path) -> Graph:
-    return Graph(path, inputs=["rows", "scale"], dimension=2)
+def graph(path: Path) -> OnnxSession:
+    return OnnxSession(path, inputs=["rows", "scale"], dimension=2)
 
 
 def feeds(rows: list[int], scale: list[float]) -> dict[str, NDArray[Any]]:
     return {"rows": np.array(rows), "scale": np.array(scale, np.float32)[:, None]}
 
 
-def test_the_named_outputs_are_given_in_order(graph: Graph) -> None:
+def test_the_named_outputs_are_given_in_order(graph: OnnxSession) -> None:
     good = feeds([2, 0], [1, 2])
     graph.check(good)
     embedding, features = graph.run(good, ["embedding", "local_features"])
@@ -62,12 +62,12 @@ def test_the_named_outputs_are_given_in_order(graph: Graph) -> None:
         ("scale", np.zeros((2, 1), np.float64), r"scale is float64 \[2, 1\], .*takes tensor\(float\) \[N, 1\]"),
     ],
 )
-def test_another_type_or_shape_is_refused(graph: Graph, name: str, array: NDArray[Any], message: str) -> None:
+def test_another_type_or_shape_is_refused(graph: OnnxSession, name: str, array: NDArray[Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         graph.check({**feeds([1], [1]), name: array})
 
 
-def test_a_failing_call_names_the_graph_and_the_next_one_works(graph: Graph, path: Path) -> None:
+def test_a_failing_call_names_the_graph_and_the_next_one_works(graph: OnnxSession, path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"table\.onnx failed on rows \[1\], scale \[1, 1\]") as caught:
         graph.run(feeds([99], [1]), OUTPUTS)
     assert "\n" not in str(caught.value)
@@ -76,7 +76,7 @@ def test_a_failing_call_names_the_graph_and_the_next_one_works(graph: Graph, pat
     assert graph.run(feeds([1], [1]), OUTPUTS)[0].tolist() == [[3, 4]]
 
 
-def test_values_that_are_not_finite_are_refused_by_row(graph: Graph) -> None:
+def test_values_that_are_not_finite_are_refused_by_row(graph: OnnxSession) -> None:
     with pytest.raises(InvalidInput, match=r"embedding that is not finite for the rows \[1\] of a batch"):
         graph.run(feeds([0, 1, 2], [1, 0, 1]), ["embedding"])
     assert np.isfinite(graph.run(feeds([0, 2], [1, 1]), ["embedding"])[0]).all()
@@ -84,12 +84,12 @@ def test_values_that_are_not_finite_are_refused_by_row(graph: Graph) -> None:
 
 def test_another_dimension_than_the_manifests_is_refused_with_both(path: Path) -> None:
     with pytest.raises(ArtifactCorrupt, match="embedding of dimension 2, its manifest says 256"):
-        Graph(path, inputs=["rows", "scale"], dimension=256).run(feeds([0], [1]), ["embedding"])
+        OnnxSession(path, inputs=["rows", "scale"], dimension=256).run(feeds([0], [1]), ["embedding"])
 
 
 def test_other_inputs_are_refused_with_both(path: Path) -> None:
     with pytest.raises(ArtifactCorrupt, match=r"has the inputs \['rows', 'scale'\], expected \['pixels'\]"):
-        Graph(path, inputs=["pixels"], dimension=2)
+        OnnxSession(path, inputs=["pixels"], dimension=2)
 
 
 def test_what_is_not_a_graph_is_refused(tmp_path: Path, path: Path) -> None:
@@ -98,7 +98,7 @@ def test_what_is_not_a_graph_is_refused(tmp_path: Path, path: Path) -> None:
         with pytest.raises(
             ArtifactCorrupt, match=rf"{foreign.name} is not a graph that ONNX Runtime can load"
         ) as caught:
-            Graph(foreign, inputs=["rows", "scale"], dimension=2)
+            OnnxSession(foreign, inputs=["rows", "scale"], dimension=2)
         assert "\n" not in str(caught.value)
         assert str(tmp_path) not in str(caught.value)
         assert caught.value.detail == str(foreign)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.nn.features import like_length
+from model.nn.features import bucket_by_length
 
 EPSILON = 1e-8
 TILE_BYTES = 8 * 2**20  # scores of one tile: the passes over them stay in the caches, the product is still a large one
@@ -47,7 +47,7 @@ def fragment_scores(
         regions, words = _unit_rows(regions, region_mask), _unit_rows(words, word_mask)
         of_regions = regions.new_empty(len(regions), len(words), regions.shape[1])  # [N, M, R]
         of_words = words.new_zeros(len(words), len(regions), words.shape[1])  # [M, N, T]
-        for rows, longest in like_length(word_mask, CAPTIONS_PER_TILE):
+        for rows, longest in bucket_by_length(word_mask, CAPTIONS_PER_TILE):
             group, group_mask = words[rows, :longest].transpose(0, 1), word_mask[rows, :longest].T  # [t, m, D], [t, m]
             flat = group.flatten(end_dim=1).T  # [D, t * m]
             for images in _tiles(region_mask, flat.shape[1]):

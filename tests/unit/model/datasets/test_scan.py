@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.datasets.scan import open_scan, scan_splits
 from model.errors import DataError
-from model.scan import open_scan, scan_splits
 from tests.scan_files import globals_of, regions_of, write_scan
 
 IDS = (7, 3, 12)
