@@ -13,7 +13,7 @@ from PIL import Image
 from model.artifact import ModelArtifact, load_model_artifact
 from model.cores import usable_cores
 from model.errors import InvalidInput, UnsupportedQuery
-from model.graph import OUTPUTS, Graph
+from model.onnx_session import OUTPUTS, OnnxSession
 from model.preprocess import ImagePreprocessing, Preprocessing, TextTokenizer, Tokens, prepare_images
 
 # Rows of one call of a graph, as measured with the mini model: activations stay in the cache and memory has a bound.
@@ -52,8 +52,8 @@ class Runtime:
         self.artifact = artifact
         self.tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
         image_inputs = PIXEL_INPUTS if self.accepts_pixels else REGION_INPUTS
-        self._image_graph = Graph(artifact.image_graph, inputs=image_inputs, dimension=manifest.dimension)
-        self._text_graph = Graph(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=manifest.dimension)
+        self._image_graph = OnnxSession(artifact.image_graph, inputs=image_inputs, dimension=manifest.dimension)
+        self._text_graph = OnnxSession(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=manifest.dimension)
         self._workers = workers or (1 if self.on_gpu else usable_cores())
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="encode")
 
@@ -163,7 +163,7 @@ class Runtime:
     ) -> None:
         self.close()
 
-    def _run(self, graph: Graph, feeds: Feeds, chunk: int, outputs: Sequence[str] = OUTPUTS[:1]) -> list[Floats]:
+    def _run(self, graph: OnnxSession, feeds: Feeds, chunk: int, outputs: Sequence[str] = OUTPUTS[:1]) -> list[Floats]:
         """Each output over all rows."""
         slices = self._slices(len(next(iter(feeds.values()))), chunk)
         if not slices:  # Not every graph can run on zero rows.

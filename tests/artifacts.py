@@ -24,7 +24,7 @@ from model.artifact import (
     ModelManifest,
     Precision,
     load_model_artifact,
-    seal_model_artifact,
+    write_manifest,
 )
 from model.preprocess import ImagePreprocessing, Preprocessing, TextPreprocessing
 
@@ -96,7 +96,7 @@ def _finish(
     vocabulary = ["[UNK]", "[PAD]", *COLOURS, *WORDS]
     _write_text_graph(directory / "text.onnx", vocabulary, dimension, seed)
     _write_tokenizer(directory / "tokenizer.json", vocabulary)
-    seal_model_artifact(
+    write_manifest(
         directory,
         name="colours",
         dimension=dimension,
@@ -177,10 +177,10 @@ def _write_tokenizer(path: Path, vocabulary: list[str]) -> None:
     tokenizer.save(str(path))
 
 
-def seal_again(artifact: ModelArtifact, precision: Precision = "fp32") -> ModelManifest:
+def rewrite_manifest(artifact: ModelArtifact, precision: Precision = "fp32") -> ModelManifest:
     """A new manifest for the directory of an artifact whose files were changed."""
     manifest = artifact.manifest
-    return seal_model_artifact(
+    return write_manifest(
         artifact.directory,
         name=manifest.name,
         precision=precision,

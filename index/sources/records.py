@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from index.items import image_item_id
 from index.rejects import Reject
+from model.datasets.scan import RegionArrays
 from model.errors import DataError
-from model.scan import RegionArrays
 
 MAX_ID_LENGTH = 256
 

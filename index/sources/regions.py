@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from index.sources.records import Caption, DescribedImage, RegionFeatures, Source, normal_uri, records_of
+from model.datasets.scan import ScanFiles, open_scan
 from model.errors import DataError
-from model.scan import ScanFiles, open_scan
 
 
 def read_regions(directory: Path, split: str, images: Path | None = None) -> Source:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from model.config import FeatureDimensions, ModelConfig
 from model.nn.backbones import ImageTail, TextBackbone
 from model.nn.encoder import Encoding, FragmentEncoder, encode_by_length
-from model.nn.features import LocalFeatures, in_parts
+from model.nn.features import LocalFeatures, map_in_chunks
 from model.nn.image_encoder import CellReduction, ImageEncoder
 from model.nn.text_encoder import TextEncoder
 
@@ -61,7 +61,7 @@ class AAHR(nn.Module):
     def encode_images(self, images: LocalFeatures) -> Encoding:
         """Features [N, R, Dx], mask and global features of images to an Encoding."""
         if self.image_tail is not None:
-            images = in_parts(self.image_tail, images, IMAGES_AT_ONCE)
+            images = map_in_chunks(self.image_tail, images, IMAGES_AT_ONCE)
             images = images if self.reduction is None else self.reduction.reduce(images)
         encoding: Encoding = self.image_encoder(images)
         return encoding

@@ -12,9 +12,11 @@ def k_max_mean(features: Tensor, mask: Tensor, k: int) -> Tensor:
     """
     k = min(k, features.shape[1])
     filled = features.masked_fill(~mask.unsqueeze(-1), float("-inf"))
-    largest = filled.topk(k, dim=1).values  # [B, k, D]
-    count = mask.sum(dim=1).clamp(min=1, max=k).to(features.dtype)
-    return largest.masked_fill(largest.isinf(), 0.0).sum(dim=1) / count.unsqueeze(-1)
+    largest = filled.topk(k, dim=1).values  # [B, k, D], the valid ones first
+    count = mask.sum(dim=1, keepdim=True).clamp(max=k)  # [B, 1]
+    filling = torch.arange(k, device=features.device) >= count  # [B, k]
+    total = largest.masked_fill(filling.unsqueeze(-1), 0.0).sum(dim=1)
+    return total / count.clamp(min=1).to(features.dtype)
 
 
 class GlobalGuidedPooling(nn.Module):

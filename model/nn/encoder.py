@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from model.config import FeatureDimensions, FeatureDropout, ModelConfig
 from model.nn.aggregation import GatedFusion, GlobalGuidedPooling, k_max_mean
-from model.nn.features import LocalFeatures, like_length, masked_mean
+from model.nn.features import LocalFeatures, bucket_by_length, masked_mean
 
 
 class Encoding(NamedTuple):
@@ -80,7 +80,7 @@ def encode_by_length(encode: Callable[[Tensor, int], Encoding], mask: Tensor, pe
     `encode(rows, longest)` encodes some rows, cut to the longest of them. For encoders whose items do not influence
     each other, as on the text side; captions of a batch are half padding.
     """
-    groups = like_length(mask, per_group)
+    groups = bucket_by_length(mask, per_group)
     parts = []
     for rows, longest in groups:
         encoding = encode(rows, longest)

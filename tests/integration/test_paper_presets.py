@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from safetensors.torch import load_file
 
 import cli
+from model.datasets.scan import open_scan
 from model.errors import ArtifactCorrupt, ConfigError, DataError, UnsupportedQuery
-from model.scan import open_scan
 from service.app import create_app
 from service.cache import make_cache
 from service.engine import Engine
@@ -26,7 +26,7 @@ from tests.tiny_transformers import write_bert, write_clip
 from training.checkpoint import open_checkpoint
 from training.data.scan import region_table, write_clip_features
 from training.evaluate import evaluate, open_embedder
-from training.export import SMALLEST_COSINE
+from training.export import MIN_COSINE
 from training.train import BEST
 
 
@@ -110,14 +110,14 @@ def test_checkpoint_and_exported_model_agree(way: Way, place: Path) -> None:
     captions = ["the red dog runs", "the cat"]
     checkpoint, model = (open_embedder(path, place / "cache") for path in (way.run / BEST, way.artifact))
     cosines = (checkpoint.texts(captions) * model.texts(captions)).sum(axis=1)
-    assert cosines.min() > SMALLEST_COSINE
+    assert cosines.min() > MIN_COSINE
     if way.data.is_dir():
         table = region_table(open_scan(way.data, "test"), way.images, checkpoint.clip, place / "cache")
         images = checkpoint.regions(table), model.regions(table)
     else:
         pictures = sorted((place / "coco-images").rglob("*.jpg"))
         images = checkpoint.images(pictures), model.images(pictures)
-    assert (images[0] * images[1]).sum(axis=1).min() > SMALLEST_COSINE
+    assert (images[0] * images[1]).sum(axis=1).min() > MIN_COSINE
 
 
 def test_the_test_split_is_evaluated(way: Way, place: Path) -> None:
@@ -204,7 +204,7 @@ def test_what_a_model_cannot_take_is_said(f30k: Way, clip_preset: Way, place: Pa
 
     with pytest.raises(UnsupportedQuery, match=r"takes precomputed regions: give --data a directory in SCAN's format"):
         run(f30k, clip_preset.data, clip_preset.images)
-    with pytest.raises(UnsupportedQuery, match="takes pictures: say with --images where"):
+    with pytest.raises(UnsupportedQuery, match="takes images: say with --images where"):
         run(clip_preset, f30k.data, None)
     with pytest.raises(DataError, match=r"names pictures: say with --images"):
         run(clip_preset, clip_preset.data, None)

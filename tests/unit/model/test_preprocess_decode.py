@@ -3,38 +3,17 @@
 import random
 import struct
 import zlib
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image
 
 from model.errors import ImageTooLarge, UnreadableImage
 from model.preprocess import MAX_PIXELS, decode_image
-
-
-def photograph(width: int = 60, height: int = 40) -> Image.Image:
-    """Smooth colours with a red mark in the upper left corner."""
-    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    image = Image.fromarray(np.stack([across, down, 255 - across], -1).astype(np.uint8))
-    ImageDraw.Draw(image).rectangle((0, 0, width // 4, height // 4), fill="red")
-    return image
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def distance(image: Image.Image, other: Image.Image) -> float:
-    assert image.mode == other.mode == "RGB"
-    assert image.size == other.size
-    return float(np.abs(np.asarray(image, float) - np.asarray(other, float)).mean())
+from tests.sample_images import distance, encoded, photograph
 
 
 def header_of_png(width: int, height: int) -> bytes:
@@ -160,12 +139,14 @@ def test_a_single_pixel_is_a_picture() -> None:
 
 
 def test_files_are_read_and_named(tmp_path: Path) -> None:
-    path = tmp_path / "a picture.jpg"
+    path = tmp_path / "an image.jpg"
     photograph().save(path)
     assert decode_image(path).size == (60, 40)
     path.write_bytes(b"no picture")
-    with pytest.raises(UnreadableImage, match=r"a picture\.jpg cannot be read as a picture: it is none of JPEG"):
+    with pytest.raises(UnreadableImage, match=r"^an image\.jpg cannot be read: it is none of JPEG") as caught:
         decode_image(path)
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.detail == str(path)
 
 
 def test_what_cannot_be_opened_is_refused_with_its_name(tmp_path: Path) -> None:
@@ -181,8 +162,9 @@ def test_what_cannot_be_opened_is_refused_with_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"P6 1 1 255 abc"])
 def test_foreign_bytes_are_refused(content: bytes) -> None:
-    with pytest.raises(UnreadableImage, match="the picture cannot be read"):
+    with pytest.raises(UnreadableImage, match="the image cannot be read") as caught:
         decode_image(content)
+    assert caught.value.detail is None
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
@@ -197,7 +179,7 @@ def test_a_truncated_picture_is_refused_and_the_next_one_works(kind: str, kept: 
 
 @pytest.mark.parametrize("size", [(10_000, 5_001), (50_000_001, 1), (2**31 - 1, 2**31 - 1)])
 def test_too_many_pixels_are_refused_by_the_header(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageTooLarge, match=f"the picture has {size[0]} x {size[1]} pixels, at most 50,000,000"):
+    with pytest.raises(ImageTooLarge, match=f"the image has {size[0]} x {size[1]} pixels, at most 50,000,000"):
         decode_image(header_of_png(*size))
 
 

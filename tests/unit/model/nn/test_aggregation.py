@@ -48,6 +48,15 @@ def test_k_max_mean_of_short_items_uses_what_they_have() -> None:
     assert k_max_mean(features[:, :1], mask[:, :1], 2).tolist() == [[1.0], [-2.0]]
 
 
+def test_k_max_mean_does_not_hide_values_that_are_not_finite() -> None:
+    features = torch.tensor([[[1.0], [float("inf")], [3.0]], [[-2.0], [float("inf")], [float("inf")]]])
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    assert k_max_mean(features, mask, 2).tolist() == [[float("inf")], [-2.0]]
+    assert k_max_mean(-features, mask, 3)[0].tolist() == [float("-inf")]
+    assert k_max_mean(features.nan_to_num(posinf=float("nan")), mask, 2).isnan().tolist() == [[True], [False]]
+    assert k_max_mean(features, torch.zeros_like(mask), 2).tolist() == [[0.0], [0.0]]
+
+
 def slow_pooling(pooling: GlobalGuidedPooling, cells: Tensor, whole: Tensor) -> Tensor:
     """One item [R, D] without padding, head by head."""
     width = pooling.value.out_features // pooling.heads

@@ -17,7 +17,7 @@ from model.nn.backbones import ImageBackbone, TextBackbone, load_image_backbone,
 from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from tests import tiny_transformers as tiny
-from training.graphs import export_graph
+from training.onnx_export import export_graph
 
 OUTPUTS = ("features", "mask", "global_features")
 
