@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from index.items import Modality
 from model.artifact import Precision, load_model_artifact
 from model.errors import ArtifactMismatch, DataError, TrainingError
 from model.preprocess import TextTokenizer
