@@ -46,6 +46,12 @@ def open_index(directory: Path) -> LocalCollection:
     return LocalStore(directory).open()
 
 
+def newest_segment(gallery: BuiltGallery) -> Path:
+    """The folder of the image rows of the current version."""
+    collection = open_index(gallery.index)
+    return gallery.index / "segments" / collection.manifest.segments[0].id
+
+
 def build_gallery(directory: Path, *, captions: bool = True) -> BuiltGallery:
     """Pictures, captions with a payload, a model and one published version of an index."""
     gallery = BuiltGallery(
