@@ -99,6 +99,11 @@ class Metadata:
         """Number of rows N."""
         return int(self._starts[-1])
 
+    @property
+    def columns(self) -> pa.Table:
+        """The columns of SCHEMA, still on disk."""
+        return pa.Table.from_batches(self._batches, SCHEMA)
+
     def item(self, row: int, modality: Modality) -> Item:
         """The item of a row; raises IndexError beyond N, and ArtifactCorrupt."""
         batch, place = self._place(row)
