@@ -27,7 +27,7 @@ from index.embedding import Known, KnownRows, Settings, embed_source
 from index.items import Modality
 from index.sources import Source, read_source
 from model.artifact import ModelArtifact, load_model_artifact
-from model.graph import usable_cores
+from model.cores import usable_cores
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from model.runtime import IMAGE_CHUNK, TEXT_CHUNK
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from model.errors import DataError
@@ -87,3 +87,23 @@ def _check_text(place: str, text: str) -> None:
 def _short(place: str) -> str:
     printable = place.encode("unicode_escape").decode("ascii")
     return printable if len(printable) <= 80 else f"{printable[:60]}…{printable[-15:]}"
+
+
+def plain_values(payload: Mapping[str, Any]) -> Iterator[tuple[str, bool | int | float | str]]:
+    """Every text, number, true and false of a payload with its path: the keys on the way to it, joined by dots.
+
+    Lists are passed through: their elements have the path of the list.
+    """
+    for key, value in payload.items():
+        yield from _plain_values(key, value)
+
+
+def _plain_values(path: str, value: Any) -> Iterator[tuple[str, bool | int | float | str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _plain_values(f"{path}.{key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _plain_values(path, inner)
+    elif value is not None:
+        yield path, value

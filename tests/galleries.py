@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from index.rebuild import rebuild
+from index.rebuild import SourceChoice, rebuild
 from tests.artifacts import write_colour_model
 
 # "yellow" lies in a sub-folder.
@@ -25,12 +25,8 @@ class BuiltGallery:
 
     def publish(self, *, captions: bool = True, model: Path | None = None) -> None:
         """Rebuild the index: the next version."""
-        rebuild(
-            model_directory=model or self.model,
-            images=self.images,
-            out=self.index,
-            captions=self.captions if captions else None,
-        )
+        choice = SourceChoice(images=str(self.images), captions=self.captions if captions else None)
+        rebuild(model or self.model, self.index, choice)
 
 
 def build_gallery(directory: Path, *, captions: bool = True) -> BuiltGallery:

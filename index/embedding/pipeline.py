@@ -8,13 +8,13 @@ from pathlib import Path
 
 from index.embedding.batches import Embedder
 from index.embedding.encoder import Encoder
-from index.embedding.known import Known
 from index.embedding.merge import merge, rejects_of
 from index.embedding.plan import IMAGE_BATCH, SHARD_RECORDS, Shard, cut, job_key
 from index.embedding.rows import stamps_digest
 from index.embedding.shards import ShardManifest, ShardStore
 from index.embedding.workers import Counters, Engine, Threads
 from index.items import Modality
+from index.known import Known
 from index.manifest import IndexedModel
 from index.pending import PendingVersion
 from index.progress import Advance, Track
@@ -23,8 +23,8 @@ from index.sources.archives import ArchiveCache
 from index.sources.images import ImageReader
 from index.sources.records import Source
 from model.artifact import ModelArtifact
+from model.cores import usable_cores
 from model.errors import ArtifactError, ConfigError, DataError, UnsupportedQuery
-from model.graph import usable_cores
 
 MAX_REJECTS = 0.5
 _SHOWN = 3

@@ -15,7 +15,7 @@ from typing import Any
 
 from index.embedding.batches import Embedder
 from index.embedding.encoder import Encoder
-from index.embedding.known import Known
+from index.known import Known
 from index.embedding.plan import Shard
 from index.embedding.rows import ShardRows
 from index.embedding.workers import Counters, embed_shard

@@ -82,7 +82,7 @@ def clip_preset(place: Path, bert: Path, clip: Path) -> Way:
 @contextmanager
 def client_of(index: Path) -> Iterator[TestClient]:
     settings = read_settings(index_dir=index)
-    with TestClient(create_app(settings, Engine.load(index), make_cache(settings))) as client:
+    with TestClient(create_app(settings, Engine.load(index), make_cache(settings)), "http://localhost") as client:
         yield client
 
 

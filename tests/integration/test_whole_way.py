@@ -73,7 +73,7 @@ def client(artifact: Path, scenes: Path, workplace: Path) -> Iterator[TestClient
     index = workplace / "index"
     rebuild(model_directory=artifact, images=scenes / "images", out=index, captions=scenes / "scenes.json")
     settings = read_settings(index_dir=index)
-    with TestClient(create_app(settings, Engine.load(index), make_cache(settings))) as client:
+    with TestClient(create_app(settings, Engine.load(index), make_cache(settings)), "http://localhost") as client:
         yield client
 
 

@@ -1,0 +1,6 @@
+from pydantic import BaseModel
+
+
+class AnnSpec(BaseModel):
+    kind: str = "flat"
+    rerank: int = 1
