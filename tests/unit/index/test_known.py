@@ -9,6 +9,7 @@ from PIL import Image
 from index.embedding import KnownRows, Settings, embed_source
 from index.embedding.encoder import Encoder
 from index.items import Modality
+from index.known import text_digest
 from index.pending import PendingVersion
 from index.sources import Source, read_source
 from model.artifact import ModelArtifact
