@@ -9,15 +9,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from model.errors import AahrError, ConfigError
+from cli_index import app as index_app
+from model.errors import AahrError
 
 CACHE = Path.home() / ".cache" / "aahr"
 
 app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
-index_app = typer.Typer(
-    no_args_is_help=True, help="Embed a gallery, publish it as an index, search it without a server."
-)
 app.add_typer(data_app, name="data")
 app.add_typer(index_app, name="index")
 
@@ -136,47 +134,9 @@ def export(
     export_checkpoint(checkpoint, out, precision=precision, check=check, data=data, images=images, cache=cache)
 
 
-@index_app.command("rebuild")
-def index_rebuild(
-    model: Annotated[Path, typer.Option(help="Model artifact written by `aahr export`.")],
-    out: Annotated[Path, typer.Option(help="Index directory; a new version is published in it.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of pictures, sub-folders included.")] = None,
-    captions: Annotated[Path | None, typer.Option(help="Karpathy JSON, CSV or JSON lines (image, caption).")] = None,
-    strict: Annotated[bool, typer.Option(help="Captions whose image is not in the folder are an error.")] = False,
-    regions: Annotated[Path | None, typer.Option(help="SCAN directory, for a model that takes regions.")] = None,
-    split: Annotated[str, typer.Option(help="Of --regions: train, val or test.")] = "test",
-) -> None:
-    """Embed pictures, or precomputed regions, with captions and publish them as a new version of the index."""
-    from index.rebuild import rebuild, rebuild_from_regions
-
-    if regions is not None:
-        if captions is not None or strict:
-            raise ConfigError("--captions and --strict do not go with --regions, which have their captions beside them")
-        rebuild_from_regions(model_directory=model, regions=regions, out=out, split=split, images=images)
-        return
-    if images is None:
-        raise ConfigError("there is nothing to index: give --images FOLDER, or --regions for a model that takes them")
-    rebuild(model_directory=model, images=images, out=out, captions=captions, strict=strict)
-
-
-@index_app.command("search")
-def index_search(
-    directory: Annotated[Path, typer.Argument(help="Index directory.")],
-    text: Annotated[str | None, typer.Argument(help="A sentence.")] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture file, in place of a sentence.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Model artifact, where it has moved since the rebuild.")] = None,
-    target: Annotated[str | None, typer.Option(help="image or text; default: the other modality of the query.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 10,
-) -> None:
-    """Search an index without a server."""
-    from index.console import print_search
-
-    print_search(directory, text=text, image=image, model_directory=model, target=target, limit=limit)
-
-
 @app.command()
 def serve(
-    index: Annotated[Path | None, typer.Option(help="Index directory; default: AAHR_INDEX_DIR.")] = None,
+    index: Annotated[str | None, typer.Option(help="Index directory; default: AAHR_INDEX_DIR.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model artifact; default: AAHR_MODEL_DIR, or the index's.")] = None,
     host: Annotated[str | None, typer.Option(help="Default: AAHR_HOST, else 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: AAHR_PORT, else 8000.")] = None,
@@ -184,7 +144,7 @@ def serve(
     """Serve the index over HTTP. More settings come from the environment: see the README."""
     from service.server import serve as serve_http
 
-    serve_http(index_directory=index, model_directory=model, host=host, port=port)
+    serve_http(index=index, model_directory=model, host=host, port=port)
 
 
 @app.command()
@@ -206,7 +166,7 @@ def main() -> None:
     try:
         app(prog_name=app.info.name)
     except AahrError as error:
-        print(f"aahr: {error}", file=sys.stderr)
+        print(f"aahr: {error.with_detail}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -25,7 +25,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.graph import usable_cores
+from model.cores import usable_cores
 from model.preprocess import decode_image, prepare_image, prepare_images
 from model.runtime import Runtime
 

@@ -1,13 +1,14 @@
 """Progress of an embedding run on the terminal: how much is done, how fast, how long it will take."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from index.embed import Advance, Track
+Advance = Callable[[int], object]  # is told how many more items are done
+Track = Callable[[str, int], Advance]  # starts a count of so many items of this name
 
 
 class RateColumn(ProgressColumn):

@@ -1,6 +1,8 @@
 """The one tree of errors that this project raises on purpose.
 
-Each message names the thing, its value and the remedy. `code` is stable: clients may rely on it.
+Each message names the thing, its value and the remedy. `code` is stable: clients may rely on it. The message is public:
+the service shows it to anybody. What only the operator may see, such as a path of the machine, goes into `detail`,
+which the command line prints and the service logs.
 """
 
 
@@ -8,6 +10,15 @@ class AahrError(Exception):
     """Base of every error that the command line shows as one line and the service as a 4xx or 503."""
 
     code = "error"
+
+    def __init__(self, message: str, *, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+    @property
+    def with_detail(self) -> str:
+        """The message, and the detail in parentheses where there is one: one line for the operator, not for clients."""
+        return f"{self} ({self.detail})" if self.detail else str(self)
 
 
 class InvalidInput(AahrError):

@@ -1,6 +1,5 @@
 """One ONNX graph of a model artifact, run so that a fault in it names the graph and harms nothing else."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -75,11 +74,6 @@ class Graph:
     def _check_names(self, kind: str, found: Sequence[str], expected: Sequence[str]) -> None:
         if set(found) != set(expected):
             raise ArtifactCorrupt(f"{self.path} has the {kind} {sorted(found)}, expected {sorted(expected)}")
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on, which under a CPU set is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _providers() -> list[str | tuple[str, dict[str, str]]]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.artifact import ModelArtifact, load_model_artifact
+from model.cores import usable_cores
 from model.errors import InvalidInput, UnsupportedQuery
-from model.graph import OUTPUTS, Graph, usable_cores
+from model.graph import OUTPUTS, Graph
 from model.preprocess import ImagePreprocessing, Preprocessing, TextTokenizer, Tokens, prepare_images
 
 # Rows of one call of a graph, as measured with the mini model: activations stay in the cache and memory has a bound.

@@ -1,4 +1,4 @@
-"""The application: routes around resources that live as long as it."""
+"""The application: its routes, and the resources that live as long as it does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,16 +18,17 @@ from service.routes import admin, health, info, items, page, search
 from service.schemas import ErrorAnswer
 from service.settings import Settings
 from service.timing import Stopwatch
+from service.trust import HostNames, TrustedRequests
 
-_DESCRIPTION = "Search pictures by a sentence and captions by a picture."
+_DESCRIPTION = "Search images with a sentence, and captions with an image."
 
 
 def create_app(
     settings: Settings, engine: Engine, cache: Cache, *, on_ready: Callable[[], None] = lambda: None
 ) -> FastAPI:
-    """The application around a loaded engine, which it warms after its start and closes at its end.
+    """The application around a loaded engine, which it warms up once started and closes on shutdown.
 
-    `on_ready` is called once, when both encoders are warm.
+    `on_ready` is called once, as soon as both encoders are warm.
     """
 
     @asynccontextmanager
@@ -42,7 +43,7 @@ def create_app(
             engine.close()
             await cache.close()
 
-    # The documentation page without a content delivery network: the service may run where there is none.
+    # Serves the documentation page without a CDN: the service may run offline.
     app = FastAPIOffline(
         title="AAHR",
         version=version("aahr"),
@@ -52,6 +53,7 @@ def create_app(
         responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(TrustedRequests, names=HostNames(settings))
     install_error_handlers(app)
     for part in (search, items, info, health, admin, page):
         app.include_router(part.router)

@@ -1,4 +1,4 @@
-"""From the bytes of a request to a SearchRequest, and what its equals have in common: the digest."""
+"""From the bytes of a request to a SearchRequest and its digest, which equal requests share."""
 
 import hashlib
 import json
@@ -17,21 +17,21 @@ from service.pool import WorkerPool
 from service.schemas import SearchRequest
 from service.timing import Stopwatch
 
-# Parsing this much JSON takes less time than the way to a thread and back.
+# Parsing this much JSON takes less time than handing it to a thread.
 _SMALL_BYTES = 16_384
 _MAX_FORM_FILES = 4
 _MAX_FORM_FIELDS = 32
 
 
 class ParsedRequest(NamedTuple):
-    """`digest` is equal for two requests exactly if every field is, however they were sent."""
+    """Two requests have the same `digest` if and only if all their fields are equal, however they were sent."""
 
     request: SearchRequest
     digest: str
 
 
 class BodyLimit:
-    """ASGI middleware that lets no route read more of a body than `max_bytes`, announced or not."""
+    """ASGI middleware that stops any route from reading more than `max_bytes` of a body, announced or not."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -57,9 +57,7 @@ class BodyLimit:
 
     def _check(self, size: int) -> None:
         if size > self._max_bytes:
-            raise BodyTooLarge(
-                f"the body has more than {self._max_bytes:,} bytes; send less, such as a smaller picture"
-            )
+            raise BodyTooLarge(f"the body has more than {self._max_bytes:,} bytes; send less, such as a smaller image")
 
 
 async def read_search_request(request: Request, pool: WorkerPool, watch: Stopwatch) -> ParsedRequest:
@@ -75,23 +73,23 @@ async def read_search_request(request: Request, pool: WorkerPool, watch: Stopwat
         return await pool.run(partial(parse_json, body), watch)
     if content_type == "multipart/form-data":
         return await pool.run(partial(parse_form, await _read_form(request)), watch)
-    sent = f"it is {content_type}" if content_type else "it has none"
-    raise UnsupportedMediaType(f"the body has to be application/json or multipart/form-data, and {sent}")
+    sent = f"its content type is {content_type}" if content_type else "it has no content type"
+    raise UnsupportedMediaType(f"the body must be application/json or multipart/form-data, but {sent}")
 
 
 def parse_json(body: bytes) -> ParsedRequest:
-    """JSON is taken strictly: a number in quotes is no number, and a name that comes twice is refused."""
+    """JSON is read strictly: a number in quotes is not a number, and a repeated name is refused."""
     try:
         fields = json.loads(body, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError) as error:
         raise MalformedBody(f"the body is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise InvalidField('the body has to be a JSON object, such as {"text": "two dogs on a beach"}', None)
+        raise InvalidField('the body must be a JSON object, such as {"text": "two dogs on a beach"}', None)
     return _parsed(fields, strict=True)
 
 
 def parse_form(fields: list[tuple[str, str | bytes]]) -> ParsedRequest:
-    """The fields of a form are text, of which numbers and truth values are made."""
+    """The fields of a form are text, from which numbers and booleans are parsed."""
     return _parsed(_without_repetition(fields), strict=False)
 
 
@@ -104,7 +102,7 @@ def _parsed(fields: dict[str, Any], *, strict: bool) -> ParsedRequest:
 
 
 def digest_of(request: SearchRequest) -> str:
-    """SHA-256 over every field, so that a field that is added later cannot be forgotten."""
+    """SHA-256 over every field, so that a field added later is covered too."""
     fields = request.model_dump(exclude={"image", "embedding"})
     if request.image is not None:
         fields["image"] = hashlib.sha256(request.image).hexdigest()
@@ -120,7 +118,7 @@ async def _read_form(request: Request) -> list[tuple[str, str | bytes]]:
     except HTTPException as error:
         raise MalformedBody(f"the body is not multipart/form-data: {error.detail}") from error
     except UnicodeError as error:
-        raise MalformedBody(f"the body is not text in the charset it names: {error}") from error
+        raise MalformedBody(f"the body is not text in the charset that it names: {error}") from error
 
 
 async def _content(value: str | UploadFile) -> str | bytes:

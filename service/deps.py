@@ -1,4 +1,4 @@
-"""What routes depend on; tests override `get_resources`."""
+"""The dependencies of the routes; tests override `get_resources`."""
 
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
@@ -24,7 +24,7 @@ class Resources:
 
 
 class State(TypedDict):
-    """What the lifespan hands to every request."""
+    """What the lifespan passes to every request."""
 
     resources: Resources
 
@@ -40,7 +40,7 @@ StopwatchDep = Annotated[Stopwatch, Depends(Stopwatch)]
 
 
 async def get_search_request(request: Request, watch: StopwatchDep, resources: ResourcesDep) -> ParsedRequest:
-    """The search request of the body; the watch runs from before the body is read."""
+    """The search request in the body; the watch starts before the body is read."""
     return await read_search_request(request, resources.pool, watch)
 
 

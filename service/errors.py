@@ -12,7 +12,10 @@ from starlette.requests import ClientDisconnect
 
 from model.errors import (
     AahrError,
+    ArtifactCorrupt,
     ArtifactError,
+    ArtifactMismatch,
+    ArtifactMissing,
     EmptyText,
     ImageTooLarge,
     InvalidInput,
@@ -28,7 +31,7 @@ _LONGEST_ECHO = 200
 
 
 class InvalidField(InvalidInput):
-    """A field of the request that is missing, unknown or has a value that cannot be used."""
+    """A field of the request is missing, unknown, or has an unusable value."""
 
     code = "invalid_field"
 
@@ -44,13 +47,13 @@ class MalformedBody(InvalidInput):
 
 
 class UnsupportedMediaType(InvalidInput):
-    """The content type of the body is none that the route reads."""
+    """The route does not read bodies of this content type."""
 
     code = "unsupported_media_type"
 
 
 class BodyTooLarge(InvalidInput):
-    """The body has more bytes than the setting allows."""
+    """The body is larger than the setting allows."""
 
     code = "body_too_large"
 
@@ -62,20 +65,34 @@ class UnauthorizedError(AahrError):
 
 
 class ForbiddenError(AahrError):
-    """The client may not call this route from where it is."""
+    """The client may not call this route from its address."""
 
     code = "forbidden"
 
 
+class UntrustedHost(AahrError):
+    """The request addresses the service by a host name that it does not answer to."""
+
+    code = "untrusted_host"
+
+
+class CrossOriginError(AahrError):
+    """A browser sends the request on behalf of a page from another origin."""
+
+    code = "cross_origin"
+
+
 class NotReadyError(AahrError):
-    """The service cannot answer yet, or not any more."""
+    """The service cannot answer yet, or can no longer answer."""
 
     code = "not_ready"
 
 
 STATUS: Mapping[type[AahrError], HTTPStatus] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
+    UntrustedHost: HTTPStatus.BAD_REQUEST,
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    CrossOriginError: HTTPStatus.FORBIDDEN,
     ForbiddenError: HTTPStatus.FORBIDDEN,
     ItemNotFound: HTTPStatus.NOT_FOUND,
     ArtifactError: HTTPStatus.CONFLICT,
@@ -97,11 +114,33 @@ _HEADERS: Mapping[type[AahrError], Mapping[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
     NotReadyError: {"Retry-After": "1"},
 }
+# Faults of files on this machine are for the operator: their messages name paths, so they only go into the log.
+_PUBLIC: Mapping[type[AahrError], str] = {
+    ArtifactMissing: "a file of the index or the model is missing; rebuild it (the service log names the file)",
+    ArtifactCorrupt: "the index or the model is damaged; rebuild it (the service log names the file)",
+    ArtifactMismatch: "the index was built with a different model from the one being served; rebuild it with this "
+    "model, or restart the service with the other one",
+    ArtifactError: "the index or the model cannot be used; see the service log",
+    AahrError: "the service failed; see its log",
+}
 
 
 def status_of(error: AahrError) -> HTTPStatus:
-    """Status of the nearest class of the error that has one."""
+    """The status of the most specific class of the error that has one."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def public_message(error: AahrError) -> str:
+    """What clients may see: the message of the error, unless it was written for the operator."""
+    status = status_of(error)
+    if isinstance(error, ArtifactError) or status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return next(_PUBLIC[kind] for kind in type(error).__mro__ if kind in _PUBLIC)
+    return str(error)
+
+
+def internal_message(error: AahrError) -> str:
+    """What is logged: one line, with the detail."""
+    return f"{error.code}: {' '.join(error.with_detail.split())}"
 
 
 def error_response(
@@ -114,13 +153,13 @@ def error_response(
 
 
 def aahr_error_response(error: AahrError) -> Response:
-    """An error that this project raises on purpose as a response."""
+    """The response for an error that this project raises on purpose."""
     field = error.field if isinstance(error, InvalidField) else _FIELD.get(type(error))
-    return error_response(status_of(error), error.code, str(error), field, _HEADERS.get(type(error)))
+    return error_response(status_of(error), error.code, public_message(error), field, _HEADERS.get(type(error)))
 
 
 def invalid_field(problems: Sequence[Any]) -> InvalidField:
-    """The first of pydantic's problems as an error."""
+    """The first problem that pydantic found, as an error."""
     problem = problems[0]
     path = [str(part) for part in problem["loc"]]
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -128,7 +167,7 @@ def invalid_field(problems: Sequence[Any]) -> InvalidField:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Every answer that is no success gets the one shape, whoever raised it."""
+    """Every error response has the one shape, whatever raised the error."""
     app.add_exception_handler(AahrError, _on_aahr_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -138,10 +177,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _on_aahr_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, AahrError)
-    response = aahr_error_response(error)
-    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s: %s", error.code, error)
-    return response
+    if error.detail or public_message(error) != str(error):
+        log.warning("%s", internal_message(error))
+    return aahr_error_response(error)
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -155,23 +193,23 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # The first part of the place is "query", "path" or "body".
+    # The first part of the location is "query", "path" or "body".
     problems = [{**problem, "loc": problem["loc"][1:]} for problem in error.errors()]
     return aahr_error_response(invalid_field(problems))
 
 
 def _on_disconnect(_request: Request, _error: Exception) -> Response:
-    """Nobody reads it; a client that goes away while it sends is no fault of the service."""
-    return aahr_error_response(MalformedBody("the client went away before the body was whole"))
+    """Nobody reads this response; a client that disconnects while sending is not a fault of the service."""
+    return aahr_error_response(MalformedBody("the client disconnected before the whole body had arrived"))
 
 
 def _on_unexpected(_request: Request, _error: Exception) -> Response:
-    """Starlette raises the exception again once this is sent, and the server logs it with its traceback."""
-    message = "the service failed unexpectedly; the reason is in its log"
+    """Starlette re-raises the exception once this has been sent, and the server logs it with its traceback."""
+    message = "the service failed unexpectedly; see its log"
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
 
 
 def _printable(text: str) -> str:
-    """What clients sent may come back in a message: short, and without what UTF-8 cannot carry."""
+    """Messages may echo what clients sent: it is shortened, and stripped of what UTF-8 cannot encode."""
     shown = text if len(text) <= _LONGEST_ECHO * 3 else text[: _LONGEST_ECHO * 3] + "…"
     return shown.encode("utf-8", "replace").decode("utf-8")

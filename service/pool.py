@@ -1,4 +1,4 @@
-"""The threads in which everything that takes time is done, so that the event loop never waits for it."""
+"""The threads that do all slow work, so that the event loop never blocks."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class WorkerPool:
-    """A fixed number of threads; what comes when all are busy waits in order of arrival."""
+    """A fixed number of threads; while all are busy, work waits in order of arrival."""
 
     def __init__(self, workers: int) -> None:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="worker")
 
     async def run(self, work: Callable[[], T], watch: Stopwatch) -> T:
-        """The result of `work`, done by a thread; the wait for a free one is the part "queue" of the watch."""
+        """Run `work` in a thread and return its result; the wait for a free thread is the part "queue" of the watch."""
         submitted = time.perf_counter()
 
         def started() -> T:
@@ -28,5 +28,5 @@ class WorkerPool:
         return await asyncio.get_running_loop().run_in_executor(self._executor, started)
 
     def close(self) -> None:
-        """Finish what was begun, drop what was not."""
+        """Finish the work that has started, drop the rest."""
         self._executor.shutdown(cancel_futures=True)

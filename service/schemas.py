@@ -1,6 +1,7 @@
-"""What goes in and out over HTTP. These models are the public surface: the OpenAPI document is made from them."""
+"""Requests and answers over HTTP. These models are the public surface: the OpenAPI document is made from them."""
 
 import base64
+import json
 from datetime import datetime
 from typing import Annotated, Literal, Self, get_args
 
@@ -16,11 +17,13 @@ from pydantic import (
     model_validator,
 )
 
+from index.filters import Filter, parse_filter
 from index.items import Modality
 from model.preprocess import clean_text
 
 MAX_LIMIT = 1000
-MAX_OFFSET = 1_000_000_000
+# Every page ranks all the hits above it again, so very deep pages would cost much and serve nobody.
+MAX_OFFSET = 10_000
 MAX_ID_CHARACTERS = 200
 MAX_DIMENSION = 65_536
 
@@ -29,9 +32,9 @@ QUERY_TYPES: tuple[QueryType, ...] = get_args(QueryType)
 
 
 def decode_base64(value: object) -> object:
-    """The bytes of base64, also of a `data:` URI; what is no string is left to the validation.
+    """The bytes of base64, also of a `data:` URI; anything that is not a string is left to the validation.
 
-    Raises ValueError for anything but whole base64; line breaks are forgiven.
+    Raises ValueError for anything but complete base64; line breaks are allowed.
     """
     if not isinstance(value, str):
         return value
@@ -39,68 +42,101 @@ def decode_base64(value: object) -> object:
     if value[:5].lower() == "data:":
         head, comma, encoded = value.partition(",")
         if not comma or not head.lower().endswith(";base64"):
-            raise ValueError("a data: URI of an image has to look like data:image/png;base64,...")
+            raise ValueError("a data: URI of an image must look like data:image/png;base64,...")
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except ValueError as error:
-        raise ValueError("it is no base64, or only a part of it; send the whole file encoded as base64") from error
+        raise ValueError("it is not base64, or incomplete; send the whole file encoded as base64") from error
 
 
 ImageBytes = Annotated[
     bytes, BeforeValidator(decode_base64), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
 ]
-# Raises EmptyText and TextTooLong, which pydantic lets through as they are.
+# Raises EmptyText and TextTooLong, which pydantic passes on unchanged.
 CleanText = Annotated[str, AfterValidator(clean_text)]
-# Not `Modality`: JSON is validated strictly, where a string is no member of an enumeration.
+# Not `Modality`: JSON is validated strictly, where a string is not a member of an enumeration.
 ModalityName = Literal["image", "text"]
 
 
+def read_filter(value: object) -> object:
+    """The filter of a request, which a form sends as JSON text; raises InvalidInput, which pydantic passes on."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it is not JSON: {error}") from error
+    return value if value is None else parse_filter(value)
+
+
 class Answer(BaseModel):
-    """Base of everything that is answered."""
+    """Base of all answers."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
 class SearchRequest(BaseModel):
-    """One query, and what is wanted of its hits. Exactly one of text, image, id and embedding is given."""
+    """One query, and which hits it should return. Exactly one of text, image, id and embedding must be given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: CleanText | None = Field(default=None, description="A sentence.", examples=["two dogs on a beach"])
-    image: ImageBytes | None = Field(default=None, description="A picture file as base64, or as a data: URI.")
+    image: ImageBytes | None = Field(default=None, description="An image file as base64, or as a data: URI.")
     id: str | None = Field(
         default=None,
         max_length=MAX_ID_CHARACTERS,
-        description="An item of the gallery is the query. In its own modality it finds itself first.",
+        description="The id of a gallery item to use as the query. In its own modality it finds itself first.",
     )
     embedding: list[FiniteFloat] | None = Field(
-        default=None, max_length=MAX_DIMENSION, description="A vector of the model's dimension; any length but zero."
+        default=None,
+        max_length=MAX_DIMENSION,
+        description="A vector of the model's dimension. It need not be normalised, but must not be all zeros.",
     )
     target: ModalityName | None = Field(
         default=None,
-        description="Which items are searched; default: the other modality of the query, image of a vector.",
+        description="Which items to search. Default: the modality that the query is not; image for a vector.",
     )
-    limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="How many hits at most.")
-    offset: int = Field(default=0, ge=0, le=MAX_OFFSET, description="How many of the best hits are skipped.")
-    score_threshold: FiniteFloat | None = Field(default=None, description="Hits with a smaller cosine are left out.")
-    with_payload: bool = Field(default=True, description="False leaves the payload of the hits null.")
+    limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="The largest number of hits to return.")
+    offset: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_OFFSET,
+        description="How many of the best hits to skip. Past the last hit the answer is empty.",
+    )
+    score_threshold: FiniteFloat | None = Field(
+        default=None, description="Leave out hits with a lower cosine similarity."
+    )
+    filter: Annotated[Filter, BeforeValidator(read_filter)] | None = Field(
+        default=None,
+        description="Which items to search, as Qdrant writes it: must, should and must_not of conditions with match, "
+        "range or exists on id, uri, caption and the payload.",
+        examples=[{"must": [{"key": "year", "range": {"gte": 2010}}]}],
+    )
+    unique: FiniteFloat | None = Field(
+        default=None,
+        ge=0.5,
+        le=1,
+        description="Leave out hits whose cosine similarity with a better hit is at least this.",
+    )
+    with_payload: bool = Field(
+        default=True, description="Whether to return the payload of the hits; if false, it is null."
+    )
 
     @model_validator(mode="after")
     def _one_query(self) -> Self:
         given = [name for name in QUERY_TYPES if getattr(self, name) is not None]
         if len(given) != 1:
-            described = " and ".join(given) if given else "none of them"
-            raise ValueError(f"exactly one of {', '.join(QUERY_TYPES)} is the query, and the request has {described}")
+            described = " and ".join(given) if given else "none of these"
+            raise ValueError(f"give exactly one of {', '.join(QUERY_TYPES)}; the request has {described}")
         return self
 
     @property
     def type(self) -> QueryType:
-        """Which of the four is given."""
+        """Which of the four was given."""
         return next(name for name in QUERY_TYPES if getattr(self, name) is not None)
 
 
 class Item(Answer):
-    """An item of the gallery: a picture, or a caption of one. `uri` is the picture's path below the images root."""
+    """An item of the gallery: an image or a caption. `uri` is the path of the image below the images root."""
 
     id: str
     modality: Modality
@@ -110,7 +146,7 @@ class Item(Answer):
 
 
 class Hit(Item):
-    """An item that was found; `score` is the cosine between the query and the item."""
+    """An item that was found; `score` is the cosine similarity between query and item."""
 
     score: float
 
@@ -119,52 +155,57 @@ class QueryEcho(Answer):
     """How the query was understood."""
 
     type: QueryType
-    text: str | None = Field(default=None, description="The text after cleaning, of a text query.")
-    id: str | None = Field(default=None, description="The item, of an id query.")
+    text: str | None = Field(default=None, description="For a text query, the text after cleaning.")
+    id: str | None = Field(default=None, description="For an id query, the item.")
     target: Modality = Field(description="Which items were searched.")
-    truncated: bool = Field(default=False, description="Whether the end of the text was cut off.")
-    notes: list[str] = Field(default_factory=list, description="What was done otherwise than asked, and why.")
+    truncated: bool = Field(default=False, description="Whether the text was too long and its end was ignored.")
+    notes: list[str] = Field(default_factory=list, description="Where the search differs from what was asked, and why.")
 
 
 class IndexRef(Answer):
-    """Which index answered."""
+    """The index that answered."""
 
     name: str
     version: str
 
 
 class ModelRef(Answer):
-    """Which model embedded query and gallery."""
+    """The model that embedded query and gallery."""
 
     name: str
     model_id: str
 
 
 class SearchResult(Answer):
-    """The part of an answer that is the same whenever the same request meets the same index: it is cached."""
+    """The part of an answer that is the same whenever the same request meets the same items: it is cached."""
 
     results: list[Hit]
     query: QueryEcho
+
+
+class AnsweredBy(Answer):
+    """The part of an answer that is the same for every request to one version of an index."""
+
     index: IndexRef
     model: ModelRef
 
 
-class SearchAnswer(SearchResult):
+class SearchAnswer(AnsweredBy, SearchResult):
     """The answer of a search."""
 
-    cached: bool = Field(description="Whether the results were computed for an earlier, equal request.")
-    took_ms: float = Field(description="Milliseconds from the request's arrival to the answer.")
+    cached: bool = Field(description="Whether the results come from the cache.")
+    took_ms: float = Field(description="Milliseconds from the arrival of the request to the answer.")
 
 
 class ModelInfo(ModelRef):
     """The loaded model."""
 
     dimension: int
-    accepts: list[Modality] = Field(description="Of which modalities queries can be encoded.")
+    accepts: list[Modality] = Field(description="Modalities in which queries can be encoded.")
 
 
 class IndexInfo(IndexRef):
-    """The published version of the index that is served."""
+    """The version of the index that is served."""
 
     created_at: datetime
     images: int
@@ -172,7 +213,7 @@ class IndexInfo(IndexRef):
 
 
 class Limits(Answer):
-    """What a request may ask for."""
+    """Limits on a request."""
 
     max_limit: int = MAX_LIMIT
     max_offset: int = MAX_OFFSET
@@ -182,7 +223,7 @@ class Limits(Answer):
 
 
 class Info(Answer):
-    """What is served, and within which limits."""
+    """What is served, and its limits."""
 
     version: str
     model: ModelInfo
@@ -198,14 +239,14 @@ class Health(Answer):
 
 
 class Reloaded(Answer):
-    """Which version served before, and which one serves now."""
+    """The version served before, and the version served now."""
 
     old: IndexRef
     new: IndexRef
 
 
 class ErrorDetail(Answer):
-    """`code` is stable; `message` is for people; `field` is the part of the request that is meant."""
+    """`code` is stable; `message` is for humans; `field` names the part of the request at fault."""
 
     code: str
     message: str
@@ -213,6 +254,6 @@ class ErrorDetail(Answer):
 
 
 class ErrorAnswer(Answer):
-    """The one shape of every error."""
+    """The shape of every error."""
 
     error: ErrorDetail

@@ -1,4 +1,4 @@
-"""Where the time of one request goes."""
+"""Where a request spends its time."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Runs from its construction; measures named parts on the way, which may come from several threads in turn."""
+    """Starts when constructed; measures named parts, which several threads may report one after the other."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
@@ -14,7 +14,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add the time of the block to the part."""
+        """Add the duration of the block to a part."""
         started = time.perf_counter()
         try:
             yield
@@ -22,12 +22,12 @@ class Stopwatch:
             self.add(part, time.perf_counter() - started)
 
     def add(self, part: str, seconds: float) -> None:
-        """Add seconds to the part."""
+        """Add seconds to a part."""
         self._parts_s[part] = self._parts_s.get(part, 0.0) + seconds
 
     @property
     def total_ms(self) -> float:
-        """Milliseconds since the construction, to the microsecond."""
+        """Milliseconds since construction, to the microsecond."""
         return round((time.perf_counter() - self._started) * 1000, 3)
 
     def header(self) -> str:

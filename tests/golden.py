@@ -8,7 +8,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-GOLDEN = Path(os.environ.get("AAHR_GOLDEN", ROOT.parent / "shared" / "golden"))
+GOLDEN = Path(os.environ.get("GOLDEN_TENSORS", ROOT.parent / "shared" / "golden"))
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 
 
@@ -16,7 +16,7 @@ def load_golden(name: str) -> dict[str, torch.Tensor]:
     """The arrays of one file as tensors. Without the files the test is skipped, in CI it fails."""
     path = GOLDEN / f"{name}.npz"
     if not path.exists():
-        message = f"no golden tensors at {path}: set AAHR_GOLDEN to the folder that holds them"
+        message = f"no golden tensors at {path}: set GOLDEN_TENSORS to the folder that holds them"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)

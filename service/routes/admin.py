@@ -1,17 +1,17 @@
-"""POST /admin/*: for who runs the service."""
+"""POST /admin/*: for the operator of the service."""
 
 import asyncio
 import secrets
-from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.deps import ResourcesDep
-from service.engine import index_ref
 from service.errors import ForbiddenError, UnauthorizedError
 from service.schemas import Reloaded
+from service.served import index_ref
+from service.trust import is_from_this_machine
 
 _bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")
 
@@ -21,15 +21,16 @@ def require_admin(
     resources: ResourcesDep,
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raises UnauthorizedError without the right token; where none is set, ForbiddenError for other machines."""
+    """Raises UnauthorizedError for a missing or wrong token.
+
+    Where no token is set, raises ForbiddenError for clients on other machines or behind a proxy.
+    """
     token = resources.settings.admin_token
     if token is None:
-        if not _is_loopback(request):
-            raise ForbiddenError("without a token only clients on this machine are let in; set AAHR_ADMIN_TOKEN")
+        if not is_from_this_machine(request):
+            raise ForbiddenError("without a token only direct clients on this machine are let in; set AAHR_ADMIN_TOKEN")
     elif given is None or not _is_same(given.credentials, token.get_secret_value()):
-        raise UnauthorizedError(
-            "the header Authorization: Bearer … is missing or has another token than AAHR_ADMIN_TOKEN"
-        )
+        raise UnauthorizedError("the header Authorization: Bearer … is missing, or its token is not AAHR_ADMIN_TOKEN")
 
 
 router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)])
@@ -37,22 +38,15 @@ router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(requir
 
 @router.post("/reload")
 async def reload(resources: ResourcesDep) -> Reloaded:
-    """Serve the newly published version of the index, without an interruption.
+    """Switch to the newly published version of the index, without interruption.
 
-    409 where it cannot be used, such as an index of another model; the old version is then served as before.
+    409 if it cannot be used, for example because it belongs to another model; the old version then stays in service.
     """
-    # Not in the worker pool: searches go on while the files are read.
+    # Not in the worker pool: searches continue while the files are read.
     old, new = await asyncio.to_thread(resources.engine.reload)
     return Reloaded(old=index_ref(old), new=index_ref(new))
 
 
 def _is_same(credentials: str, token: str) -> bool:
-    """In constant time, on the bytes that were sent: Starlette reads headers as Latin-1."""
+    """Compares in constant time, on the bytes that were sent: Starlette decodes headers as Latin-1."""
     return secrets.compare_digest(credentials.encode("latin-1"), token.encode())
-
-
-def _is_loopback(request: Request) -> bool:
-    try:
-        return request.client is not None and ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can answer."""
+"""Liveness and readiness."""
 
 from fastapi import APIRouter
 
@@ -10,15 +10,15 @@ router = APIRouter(prefix="/health", tags=["service"])
 
 @router.get("/live")
 async def live() -> Health:
-    """The process answers."""
+    """The process is alive."""
     return Health()
 
 
 @router.get("/ready")
 async def ready(resources: ResourcesDep, watch: StopwatchDep) -> Health:
-    """Index loaded, both encoders warm and working; 503 with the reason otherwise.
+    """The index is loaded and both encoders are warm and working; otherwise 503 with the reason.
 
-    An encoder that has failed is tried again here, so that a passing fault does not keep the service out for good.
+    A failed encoder is tried again here, so that the service recovers from a transient fault.
     """
     if resources.engine.has_failed:
         await resources.pool.run(resources.engine.warm_up, watch)

@@ -7,15 +7,15 @@ from fastapi import APIRouter
 from index.items import Modality
 from model.preprocess import MAX_PIXELS, MAX_TEXT_CHARACTERS
 from service.deps import ResourcesDep
-from service.engine import index_ref
 from service.schemas import IndexInfo, Info, Limits, ModelInfo
+from service.served import index_ref
 
 router = APIRouter(tags=["service"])
 
 
 @router.get("/info")
 async def info(resources: ResourcesDep) -> Info:
-    """The model, the index, the limits of a request, and where answers are cached."""
+    """The model, the index, the limits on requests, and the kind of cache."""
     runtime, index = resources.engine.runtime, resources.engine.index
     return Info(
         version=version("aahr"),
@@ -27,7 +27,7 @@ async def info(resources: ResourcesDep) -> Info:
         ),
         index=IndexInfo(
             **index_ref(index).model_dump(),
-            created_at=index.manifest.created_at,
+            created_at=index.created_at,
             images=index.count(Modality.IMAGE),
             texts=index.count(Modality.TEXT),
         ),

@@ -1,5 +1,6 @@
-"""GET /items/{id}: an item of the gallery, and its picture."""
+"""GET /items/{id}: an item of the gallery, and its image file."""
 
+import hashlib
 from functools import partial
 from io import BytesIO
 from typing import Annotated, NamedTuple
@@ -7,37 +8,39 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Header, Response
 from PIL import Image
 
-from index.search import LoadedIndex
+from index.collection import Collection
+from index.sources.images import ImageReader, Stamp
 from model.errors import ItemNotFound
 from model.preprocess import FORMATS
 from service.deps import ResourcesDep, StopwatchDep
-from service.engine import item_fields
+from service.rendering import shown_fields, to_json
 from service.schemas import Item
 
 router = APIRouter(tags=["items"])
 
-# A picture may change under its id: browsers keep it, and ask each time whether it is still the same.
+# The image of an id may change: browsers may keep it, but revalidate it each time.
 _CACHING = "private, no-cache"
 
 
-class Picture(NamedTuple):
-    """A picture file as it is sent; without content where the client has it already."""
+class ImageFile(NamedTuple):
+    """An image file as it is sent; without content if the client already has it."""
 
     etag: str
     content: bytes
     media_type: str
 
 
-@router.get("/items/{id}")
-async def item(id: str, resources: ResourcesDep) -> Item:
-    """An item of the gallery: a picture, or a caption of one."""
-    return Item.model_validate(item_fields(resources.engine.index.item(id), with_payload=True))
+@router.get("/items/{id}", response_model=Item)
+async def item(id: str, resources: ResourcesDep) -> Response:
+    """An item of the gallery: an image or a caption."""
+    found = Item.model_validate(shown_fields(resources.engine.index.item(id), with_payload=True))
+    return Response(to_json(found), media_type="application/json")
 
 
 @router.get(
     "/items/{id}/image",
     response_class=Response,
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "The client's copy is still right."}},
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "The client's copy is still current."}},
 )
 async def item_image(
     id: str,
@@ -45,27 +48,35 @@ async def item_image(
     watch: StopwatchDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The picture file of an item; of a caption, the picture that it describes."""
-    picture = await resources.pool.run(partial(read_picture, resources.engine.index, id, if_none_match or ""), watch)
-    headers = {"ETag": picture.etag, "Cache-Control": _CACHING, "X-Content-Type-Options": "nosniff"}
-    if not picture.content:
+    """The image file of an item; for a caption, the image that it describes."""
+    file = await resources.pool.run(partial(read_image_file, resources.engine.index, id, if_none_match or ""), watch)
+    headers = {"ETag": file.etag, "Cache-Control": _CACHING, "X-Content-Type-Options": "nosniff"}
+    if not file.content:
         return Response(status_code=304, headers=headers)
-    return Response(picture.content, media_type=picture.media_type, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def read_picture(index: LoadedIndex, item_id: str, known_etags: str) -> Picture:
-    """The picture of an item, by its content and not by its name.
+def read_image_file(index: Collection, item_id: str, known_etags: str) -> ImageFile:
+    """The image file of an item; its media type comes from its content, not its name.
 
-    Raises ItemNotFound for an unknown id, and for a file that is gone, lies elsewhere or is no picture any more.
+    Raises ItemNotFound for an unknown id, and for a file that is gone, outside the images root or no longer an image.
     """
-    path = index.image_path(item_id)
+    uri = index.item(item_id).uri
     try:
-        status = path.stat()
-        etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        reader = ImageReader(index.images_root)
+        etag = _etag(reader.stamp(uri))
         if etag in known_etags:
-            return Picture(etag, b"", "")
-        content = path.read_bytes()
+            return ImageFile(etag, b"", "")
+        content, stamp = reader.read(uri)
+        etag = _etag(stamp)
         with Image.open(BytesIO(content), formats=FORMATS) as image:
-            return Picture(etag, content, image.get_format_mimetype() or "application/octet-stream")
+            return ImageFile(etag, content, image.get_format_mimetype() or "application/octet-stream")
     except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
-        raise ItemNotFound(f"the picture of {item_id} cannot be read any more; rebuild the index") from error
+        raise ItemNotFound(
+            f"the image of {item_id} can no longer be read; rebuild the index", detail=str(error)
+        ) from error
+
+
+def _etag(stamp: Stamp) -> str:
+    """Changes whenever the bytes of the image may have; of an archive's member the place in it counts too."""
+    return f'"{hashlib.sha256(repr(stamp).encode()).hexdigest()[:24]}"'

@@ -23,13 +23,13 @@ async def page() -> Response:
 
 @router.get("/web/search.js")
 async def script() -> Response:
-    """What the form does."""
+    """The script of the form."""
     return _file("search.js", "text/javascript")
 
 
 @router.get("/web/search.css")
 async def style() -> Response:
-    """How the form looks."""
+    """The style sheet of the form."""
     return _file("search.css", "text/css")
 
 

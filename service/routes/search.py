@@ -1,24 +1,25 @@
 """POST /search."""
 
-import hashlib
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
 
-from index.search import LoadedIndex
+from index.collection import Collection
 from service.deps import ResourcesDep, SearchRequestDep, StopwatchDep
+from service.rendering import to_json
 from service.schemas import SearchAnswer, SearchRequest
+from service.served import Served
 from service.timing import Stopwatch
 
 router = APIRouter(tags=["search"])
 
 
 def _multipart_schema() -> dict[str, Any]:
-    """The JSON request as a form: the picture is a file, and a vector cannot be sent."""
+    """The JSON request as a form: the image is a file, and a vector cannot be sent."""
     schema = SearchRequest.model_json_schema()
     properties = {name: field for name, field in schema["properties"].items() if name != "embedding"}
-    properties["image"] = {"type": "string", "format": "binary", "description": "A picture file."}
+    properties["image"] = {"type": "string", "format": "binary", "description": "An image file."}
     return {**schema, "title": "SearchForm", "properties": properties}
 
 
@@ -33,34 +34,28 @@ _REQUEST_BODY = {
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra={"requestBody": _REQUEST_BODY})
 async def search(parsed: SearchRequestDep, watch: StopwatchDep, resources: ResourcesDep) -> Response:
-    """Find pictures by a sentence, captions by a picture, or either by an item or a vector.
+    """Find images for a sentence, captions for an image, or either for an item or a vector.
 
-    The header `Server-Timing` says where the time went: queue, encode, search and cache.
+    The header `Server-Timing` splits the time into queue, encode, search and cache.
     """
-    engine, cache = resources.engine, resources.cache
-    index = engine.index
-    key = cache_key(parsed.digest, engine.runtime.model_id, index)
+    cache, served = resources.cache, resources.engine.served
+    key = served.key_prefix + parsed.digest
     with watch.measure("cache"):
         result = await cache.get(key)
     cached = result is not None
     if result is None:
-        result = await resources.pool.run(partial(_search, resources, parsed.request, index, watch), watch)
+        result = await resources.pool.run(partial(_search, resources, parsed.request, served.index, watch), watch)
         with watch.measure("cache"):
             await cache.put(key, result)
-    return _answer(result, cached, watch)
+    return _answer(result, served, cached, watch)
 
 
-def cache_key(digest: str, model_id: str, index: LoadedIndex) -> str:
-    """Everything that an answer depends on. The index id tells versions of one number apart, as after a fresh start."""
-    parts = (digest, model_id, str(index.directory.resolve()), index.version, index.manifest.index_id)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _search(resources: ResourcesDep, request: SearchRequest, index: Collection, watch: Stopwatch) -> bytes:
+    return to_json(resources.engine.search(request, index, watch))
 
 
-def _search(resources: ResourcesDep, request: SearchRequest, index: LoadedIndex, watch: Stopwatch) -> bytes:
-    return resources.engine.search(request, index, watch).model_dump_json().encode()
-
-
-def _answer(result: bytes, cached: bool, watch: Stopwatch) -> Response:
-    """A SearchAnswer: the cached part is JSON already, and only what is of this request is put behind it."""
-    body = b'%b,"cached":%b,"took_ms":%.3f}' % (result[:-1], b"true" if cached else b"false", watch.total_ms)
+def _answer(result: bytes, served: Served, cached: bool, watch: Stopwatch) -> Response:
+    """A SearchAnswer: results, index and model are JSON already, and the fields of this request come last."""
+    parts = (result[:-1], served.answered_by[1:-1], b"true" if cached else b"false", watch.total_ms)
+    body = b'%b,%b,"cached":%b,"took_ms":%.3f}' % parts
     return Response(body, media_type="application/json", headers={"Server-Timing": watch.header()})

@@ -10,7 +10,7 @@ const results = document.getElementById("results");
 const LIMIT = 24;
 let latest = 0;
 
-// Text content only, never markup: captions and file names are somebody else's.
+// Text content only, never markup: captions and file names are untrusted.
 function element(name, className, content) {
   const made = document.createElement(name);
   made.className = className;
@@ -19,15 +19,15 @@ function element(name, className, content) {
 }
 
 function card(hit) {
-  const picture = document.createElement("img");
-  picture.src = `/items/${encodeURIComponent(hit.id)}/image`;
-  picture.alt = hit.caption ?? hit.uri;
-  picture.loading = "lazy";
+  const thumbnail = document.createElement("img");
+  thumbnail.src = `/items/${encodeURIComponent(hit.id)}/image`;
+  thumbnail.alt = hit.caption ?? hit.uri;
+  thumbnail.loading = "lazy";
   const about = element("div", "about", "");
   if (hit.caption !== null) about.append(element("p", "caption", hit.caption));
   about.append(element("div", "uri", `${hit.score.toFixed(3)} · ${hit.uri}`));
   const entry = document.createElement("li");
-  entry.append(picture, about);
+  entry.append(thumbnail, about);
   return entry;
 }
 
@@ -77,16 +77,16 @@ async function search(event) {
 async function describe() {
   const info = await answerTo(await fetch("/info"));
   document.getElementById("served").textContent =
-    `${info.index.images} pictures and ${info.index.texts} captions, searched by ${info.model.name}`;
+    `${info.index.images} images and ${info.index.texts} captions, searched by ${info.model.name}`;
 }
 
-// One query at a time: choosing the one clears the other.
+// One query at a time: entering one clears the other.
 text.addEventListener("input", () => { image.value = ""; });
 image.addEventListener("change", () => { if (image.files.length) { text.value = ""; form.requestSubmit(); } });
 form.addEventListener("submit", search);
 describe().catch(() => {});
 
-// A search can be linked to: /?text=two dogs on a beach
+// Links can carry a search: /?text=two dogs on a beach
 const linked = new URLSearchParams(location.search).get("text");
 if (linked) {
   text.value = linked;

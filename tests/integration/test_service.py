@@ -1,13 +1,16 @@
 """`aahr serve` as a process: every kind of bad input, reload under traffic, and no torch."""
 
 import base64
+import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -15,8 +18,8 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.galleries import BuiltGallery, build_gallery, picture_bytes, write_picture
-from tests.servers import running, served
+from tests.galleries import PICTURES, BuiltGallery, build_gallery, picture_bytes, write_picture
+from tests.servers import eventually, running, served
 
 JSON = {"Content-Type": "application/json"}
 WITHOUT_TORCH = """
@@ -45,15 +48,15 @@ def client(gallery: BuiltGallery) -> Iterator[httpx2.Client]:
         yield client
 
 
-def large_picture() -> bytes:
+def large_image() -> bytes:
     """A small file of 64 million pixels."""
     buffer = BytesIO()
     Image.new("L", (8000, 8000)).save(buffer, "JPEG", quality=10)
     return buffer.getvalue()
 
 
-def encoded(picture: bytes) -> bytes:
-    return json.dumps({"image": base64.b64encode(picture).decode()}).encode()
+def encoded(image: bytes) -> bytes:
+    return json.dumps({"image": base64.b64encode(image).decode()}).encode()
 
 
 BAD = {
@@ -90,10 +93,10 @@ BAD = {
     "unknown id": (b'{"id": "img_0000"}', 404),
     "surrogate id": (b'{"id": "\\ud800"}', 422),
     "half base64": (encoded(picture_bytes("red"))[:-4] + b'"}', 422),
-    "half picture": (encoded(picture_bytes("red")[:300]), 422),
-    "no picture": (encoded(b"%PDF-1.7 foreign"), 422),
-    "empty picture": (b'{"image": ""}', 422),
-    "64 megapixels": (encoded(large_picture()), 413),
+    "half an image": (encoded(picture_bytes("red")[:300]), 422),
+    "not an image": (encoded(b"%PDF-1.7 foreign"), 422),
+    "empty image": (b'{"image": ""}', 422),
+    "64 megapixels": (encoded(large_image()), 413),
     "20 MB": (b" " * 20_000_001, 413),
 }
 
@@ -112,7 +115,7 @@ IMAGE_PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"
 BAD_FORMS = {
     "no parts": b"--x--\r\n",
     "no end": IMAGE_PART,
-    "two pictures": b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc\r\n' * 2
+    "two images": b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc\r\n' * 2
     + b"--x--\r\n",
     "many fields": b"".join(b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n1\r\n' % n for n in range(100)),
     "empty file": b'--x\r\nContent-Disposition: form-data; name="image"; filename=""\r\n\r\n\r\n--x--\r\n',
@@ -136,40 +139,58 @@ def test_body_without_an_announced_length_is_cut_off(client: httpx2.Client) -> N
 
 def assert_works(client: httpx2.Client) -> None:
     by_text = client.post("/search", json={"text": "a blue square", "limit": 1}).json()
-    by_picture = client.post("/search", files={"image": picture_bytes("blue")}, data={"limit": "1"}).json()
+    by_image = client.post("/search", files={"image": picture_bytes("blue")}, data={"limit": "1"}).json()
     assert by_text["results"][0]["uri"] == "blue.jpg"
-    assert by_picture["results"][0]["caption"] == "a blue square"
+    assert by_image["results"][0]["caption"] == "a blue square"
+
+
+def publish_other_images(gallery: BuiltGallery, colours: Sequence[str]) -> set[str]:
+    """Publish a version without any item of the one before; returns the uris of its images."""
+    shutil.rmtree(gallery.images)
+    for colour in colours:
+        write_picture(gallery.images / f"{colour}.jpg", colour)
+    gallery.publish()
+    return {f"{colour}.jpg" for colour in colours}
 
 
 def test_every_request_under_reload_is_answered_by_one_whole_version(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
+    uris_of = {"000001": set(PICTURES.values())}
+    seen: set[str] = set()
     stop = threading.Event()
     with served(gallery.index) as (client, _):
 
-        def traffic(seed: int) -> set[str]:
-            versions: set[str] = set()
-            step = 0
-            while not stop.is_set():
-                step += 1
-                # Another threshold each time, so that the index is asked and not the cache.
-                query = {"text": "red", "limit": 1, "score_threshold": -1 - seed - step / 1e6}
+        def traffic(seed: int) -> None:
+            for step in itertools.count():
+                if stop.is_set():
+                    return
+                # Every other request is new to the cache.
+                threshold = -1 - seed - step / 1e6 if step % 2 else -1.0
+                query = {"text": "red", "target": "image", "score_threshold": threshold}
                 response = client.post("/search", json=query)
                 assert response.status_code == 200, response.text
-                assert response.json()["results"][0]["uri"] == "red.jpg"
-                versions.add(response.json()["index"]["version"])
-            return versions
+                version = response.json()["index"]["version"]
+                assert {hit["uri"] for hit in response.json()["results"]} == uris_of[version]
+                seen.add(version)
+
+        def answers(version: str) -> bool:
+            """Also where a client has failed, whose error is then shown."""
+            return version in seen or any(future.done() for future in clients)
 
         with ThreadPoolExecutor(4) as threads:
             clients = [threads.submit(traffic, seed) for seed in range(4)]
             try:
-                for number, colour in enumerate(("cyan", "magenta", "orange"), start=2):
-                    write_picture(gallery.images / f"{colour}.jpg", colour)
-                    gallery.publish()
-                    assert client.post("/admin/reload").json()["new"]["version"] == f"{number:06}"
+                eventually(lambda: answers("000001"), "the first version answers")
+                for number, colours in enumerate((["cyan", "gray"], ["magenta"], ["orange", "white", "red"]), start=2):
+                    version = f"{number:06}"
+                    uris_of[version] = publish_other_images(gallery, colours)
+                    assert client.post("/admin/reload").json()["new"]["version"] == version
+                    eventually(partial(answers, version), f"version {version} answers")
             finally:
                 stop.set()
-            seen = set().union(*(future.result() for future in clients))
-        assert {"000001", "000004"} <= seen | {client.post("/search", json={"text": "red"}).json()["index"]["version"]}
+            for future in clients:
+                future.result()
+    assert seen == set(uris_of)
 
 
 def test_index_is_built_and_served_without_torch(gallery: BuiltGallery, tmp_path: Path) -> None:

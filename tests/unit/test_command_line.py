@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import cli
+from model.errors import ArtifactMissing
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,6 +99,17 @@ def test_error_is_one_line_and_status_2(
     assert out == ""
     assert err.startswith("aahr: ")
     assert err.count("\n") == 1
+
+
+def test_the_detail_of_an_error_is_printed_behind_its_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ArtifactMissing("image.onnx is not there; export it again", detail="/srv/model/image.onnx")
+
+    monkeypatch.setattr(typer.Typer, "__call__", fail)
+    assert status_of(monkeypatch, "serve") == 2
+    assert capsys.readouterr().err == "aahr: image.onnx is not there; export it again (/srv/model/image.onnx)\n"
 
 
 def test_unknown_option_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,26 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from index.collection.store import VersionInfo, VersionKind
-from index.manifest import Counts, IndexedModel
+from index.items import Modality
+from index.manifest import IndexedModel, VersionInfo, VersionKind
 
 FORMAT: Literal["aahr-milvus/1"] = "aahr-milvus/1"
 _CONTENT_BITS = 256
+
+
+class Counts(BaseModel):
+    """Rows of each modality, rejects, and captions left out because their image is not in the index."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: int = Field(ge=0)
+    text: int = Field(ge=0)
+    rejects: int = Field(ge=0)
+    left_out: int = Field(ge=0)
+
+    def of(self, modality: Modality) -> int:
+        """The number of rows of one modality."""
+        return self.image if modality is Modality.IMAGE else self.text
 
 
 class MilvusManifest(BaseModel):

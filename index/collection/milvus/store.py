@@ -10,9 +10,12 @@ anew, as `compact` does, so that the versions after it can still be opened.
 A version stays loaded until it is pruned; a reader of a version that is pruned gets ArtifactMissing.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from index.collection import Collection
 from index.collection.milvus.catalog import Catalog
 from index.collection.milvus.changes import MAX_LINEAGE, Tally, Writer
 from index.collection.milvus.collection import MilvusCollection
@@ -23,9 +26,10 @@ from index.collection.milvus.manifest import MilvusManifest
 from index.collection.milvus.schema import INDEX_PARAMS, check_rows, key_of
 from index.collection.milvus.selection import Keys, captions_of, deleted, replaced
 from index.collection.milvus.validation import check_lengths, validate_count, validate_rows
-from index.collection.store import VersionInfo, VersionKind
 from index.items import Modality
+from index.manifest import VersionInfo, VersionKind
 from index.pending import PendingRows, PendingVersion
+from index.workspace import workspace
 from model.errors import ArtifactError, ArtifactMissing, ConfigError, InvalidInput
 
 KEPT_GENERATIONS = 3
@@ -49,8 +53,8 @@ class MilvusStore:
         """Where the store is, as it is given on the command line."""
         return str(self._location)
 
-    def open(self, version: str | None = None) -> MilvusCollection:
-        """A version for reading, over a connection of its own."""
+    def open(self, version: str | None = None, shared: Collection | None = None) -> MilvusCollection:  # noqa: ARG002
+        """A version for reading, over a connection of its own; nothing of it is held in this process."""
         manifest = self._manifest(version)
         connection = Connection(self._location)
         return MilvusCollection(connection, Catalog(connection, self._location.name), manifest)
@@ -126,6 +130,14 @@ class MilvusStore:
         """See `Store.compact`."""
         with self._writing() as lock:
             return self._rewrite(lock, self._manifest(), "compact", {}, {})
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """See `Store.workspace`: a folder of the user's cache, since the store has none on this machine."""
+        self._catalog.current()  # a server that does not answer is found out before anything is embedded
+        name = hashlib.sha256(self.location.encode()).hexdigest()[:16]
+        with workspace(Path.home() / ".cache" / "aahr" / "rebuild" / name) as folder:
+            yield folder
 
     def close(self) -> None:
         """Disconnect; collections that are open have connections of their own."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from model.errors import ArtifactCorrupt, ArtifactError, InvalidInput
-from model.graph import OUTPUTS, Graph, usable_cores
+from model.graph import OUTPUTS, Graph
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,3 @@ def test_what_is_no_graph_is_refused(tmp_path: Path, path: Path) -> None:
         with pytest.raises(ArtifactCorrupt, match=rf"{foreign.name} is no graph that ONNX Runtime can load") as caught:
             Graph(foreign, inputs=["rows", "scale"], dimension=2)
         assert "\n" not in str(caught.value)
-
-
-def test_there_is_a_core() -> None:
-    assert usable_cores() >= 1

@@ -1,5 +1,6 @@
 """An application around the tiny model of colours, in this process."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from service.settings import Settings
 from tests.galleries import BuiltGallery, build_gallery
 
 LOOPBACK = ("127.0.0.1", 50000)
+ADDRESS = "http://127.0.0.1:8000"
 
 
 @pytest.fixture(scope="session")
@@ -25,15 +27,22 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> BuiltGallery:
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of whoever runs the tests have no say in them."""
-    for name in ("REDIS_URL", "AAHR_ADMIN_TOKEN", "AAHR_INDEX_DIR", "AAHR_MODEL_DIR", "AAHR_HOST", "AAHR_PORT"):
-        monkeypatch.delenv(name, raising=False)
+    """The environment of whoever runs the tests does not affect them."""
+    for name in [name for name in os.environ if name == "REDIS_URL" or name.upper().startswith("AAHR_")]:
+        monkeypatch.delenv(name)
 
 
 def make_app(index: Path, **settings: object) -> FastAPI:
     """The application on an index, with settings that differ from the defaults."""
     chosen = Settings.model_validate({"index_dir": index, "workers": 2, **settings})
     return create_app(chosen, Engine.load(index), MemoryCache(chosen.cache_bytes, chosen.cache_ttl_s))
+
+
+def open_client(
+    app: FastAPI, *, client: tuple[str, int] = LOOPBACK, raise_server_exceptions: bool = True
+) -> TestClient:
+    """A client of the application on this machine, or on the one named."""
+    return TestClient(app, ADDRESS, client=client, raise_server_exceptions=raise_server_exceptions)
 
 
 def wait_until_ready(client: TestClient) -> None:
@@ -47,6 +56,6 @@ def wait_until_ready(client: TestClient) -> None:
 @pytest.fixture
 def client(gallery: BuiltGallery) -> Iterator[TestClient]:
     """A client on this machine; what would end as a 500 comes as one."""
-    with TestClient(make_app(gallery.index), raise_server_exceptions=False, client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index), raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +12,22 @@ from starlette.testclient import TestClient
 
 from service.deps import get_resources
 from tests.galleries import BuiltGallery
-from tests.unit.service.conftest import LOOPBACK, make_app
+from tests.unit.service.conftest import make_app, open_client
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
 def test_openapi_document_is_the_published_one(client: TestClient) -> None:
-    """A change of the public surface is meant: AAHR_UPDATE_SNAPSHOTS=1 writes the new one."""
+    """A change of the public surface is meant: UPDATE_SNAPSHOTS=1 writes the new one."""
     document = json.dumps(client.get("/openapi.json").json(), indent=2, sort_keys=True) + "\n"
-    if os.environ.get("AAHR_UPDATE_SNAPSHOTS"):
+    if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(document)
     assert document == SNAPSHOT.read_text()
+
+
+def test_public_texts_say_image_everywhere(client: TestClient) -> None:
+    for path in ("/openapi.json", "/", "/web/search.js"):
+        assert not re.search("picture|photo", client.get(path).text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +53,7 @@ def test_unexpected_exception_has_the_error_shape_and_no_traceback(gallery: Buil
 
     app = make_app(gallery.index)
     app.dependency_overrides[get_resources] = fail
-    with TestClient(app, raise_server_exceptions=False, client=LOOPBACK) as client:
+    with open_client(app, raise_server_exceptions=False) as client:
         response = client.get("/info")
         assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
         assert "private detail" not in response.text

@@ -32,16 +32,16 @@ def search(engine: Engine, **fields: object) -> SearchResult:
     return engine.search(SearchRequest.model_validate(fields), engine.index, Stopwatch())
 
 
-def test_text_finds_pictures(engine: Engine) -> None:
+def test_text_finds_images(engine: Engine) -> None:
     result = search(engine, text="a green picture", limit=2)
     assert result.results[0].uri == "green.jpg"
     assert (len(result.results), result.query.target) == (2, Modality.IMAGE)
 
 
-def test_a_picture_of_the_gallery_finds_its_caption_and_itself(engine: Engine, gallery: BuiltGallery) -> None:
-    picture = (gallery.images / "blue.jpg").read_bytes()
-    assert search(engine, image=picture).results[0].caption == "a blue square"
-    itself = search(engine, image=picture, target="image").results[0]
+def test_an_image_of_the_gallery_finds_its_caption_and_itself(engine: Engine, gallery: BuiltGallery) -> None:
+    image = (gallery.images / "blue.jpg").read_bytes()
+    assert search(engine, image=image).results[0].caption == "a blue square"
+    itself = search(engine, image=image, target="image").results[0]
     assert (itself.uri, round(itself.score, 5)) == ("blue.jpg", 1.0)
 
 
@@ -69,7 +69,7 @@ def test_truncated_text_is_noted(engine: Engine) -> None:
     assert not search(engine, text="red").query.truncated
 
 
-def test_without_captions_a_picture_finds_pictures_and_says_so(tmp_path: Path) -> None:
+def test_without_captions_an_image_finds_images_and_says_so(tmp_path: Path) -> None:
     engine = Engine.load(build_gallery(tmp_path, captions=False).index, workers=1)
     result = search(engine, image=picture_bytes("red"))
     assert result.results[0].uri == "red.jpg"
@@ -78,7 +78,7 @@ def test_without_captions_a_picture_finds_pictures_and_says_so(tmp_path: Path) -
     engine.close()
 
 
-def test_damaged_picture_leaves_the_engine_ready(engine: Engine) -> None:
+def test_damaged_image_leaves_the_engine_ready(engine: Engine) -> None:
     engine.warm_up()
     with pytest.raises(UnreadableImage):
         search(engine, image=picture_bytes("red")[:100])
@@ -86,8 +86,10 @@ def test_damaged_picture_leaves_the_engine_ready(engine: Engine) -> None:
     assert search(engine, text="red").results
 
 
-def test_ready_only_when_warm_and_again_after_a_failure(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotReadyError, match="not warm"):
+def test_ready_only_when_warm_and_again_after_a_failure(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(NotReadyError, match="still warming up"):
         engine.check_ready()
     engine.warm_up()
     engine.check_ready()
@@ -97,11 +99,12 @@ def test_ready_only_when_warm_and_again_after_a_failure(engine: Engine, monkeypa
 
     with monkeypatch.context() as broken:
         broken.setattr(Runtime, "encode_tokens", fail)
-        with pytest.raises(NotReadyError, match="the device is gone"):
+        with pytest.raises(NotReadyError, match="an encoder failed"):
             search(engine, text="red")
         engine.warm_up()
-        with pytest.raises(NotReadyError, match="the device is gone"):
+        with pytest.raises(NotReadyError, match="an encoder failed"):
             engine.check_ready()
+    assert caplog.text.count("RuntimeError: the device is gone") == 2
     engine.warm_up()
     engine.check_ready()
 

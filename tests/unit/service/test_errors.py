@@ -25,7 +25,14 @@ def test_every_error_has_a_status_a_code_and_the_shape(kind: type[AahrError]) ->
     response = aahr_error_response(kind("what was wrong"))
     answer = json.loads(bytes(response.body))["error"]
     assert 400 <= response.status_code < 600
-    assert (answer["code"], answer["message"]) == (kind.code, "what was wrong")
+    withheld = issubclass(kind, errors.ArtifactError) or response.status_code == 500
+    assert (answer["code"], answer["message"] == "what was wrong") == (kind.code, not withheld)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_detail_is_never_shown(kind: type[AahrError]) -> None:
+    response = aahr_error_response(kind("what was wrong", detail="/srv/private"))
+    assert b"/srv/private" not in bytes(response.body)
 
 
 def test_codes_tell_classes_apart() -> None:

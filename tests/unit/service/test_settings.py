@@ -1,11 +1,13 @@
 """Settings: arguments before the environment before defaults."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from model.errors import ConfigError
-from service.settings import read_settings
+from service.settings import Settings, read_settings, variable_of
+from tests.conftest import PROJECT
 
 
 def test_defaults() -> None:
@@ -40,12 +42,72 @@ def test_empty_variables_are_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("AAHR_PORT", "70000"), ("AAHR_PORT", "http"), ("AAHR_WORKERS", "0"), ("AAHR_MAX_BODY_BYTES", "-1")],
+    [
+        *(("AAHR_ALLOWED_HOSTS", value) for value in ("https://a.example", "a.example:80", "a b", "*.a.example")),
+        ("AAHR_PORT", "70000"),
+        ("AAHR_PORT", "http"),
+        ("AAHR_WORKERS", "0"),
+        ("AAHR_MAX_BODY_BYTES", "-1"),
+    ],
 )
 def test_bad_value_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=f"setting {name}: "):
         read_settings(index_dir=Path("index"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("AAHR_ADMIN_TOKE", "did you mean AAHR_ADMIN_TOKEN?"),
+        ("AAHR_ADMINTOKEN", "did you mean AAHR_ADMIN_TOKEN?"),
+        ("AAHR_INDEX", "did you mean AAHR_INDEX_DIR?"),
+        ("aahr_worker", "did you mean AAHR_WORKERS?"),
+        ("AAHR_REDIS_URL", "did you mean REDIS_URL?"),
+        ("AAHR_", "the settings are AAHR_INDEX_DIR, "),
+        ("AAHR_QQQQQQQQQQ", "the settings are AAHR_INDEX_DIR, "),
+    ],
+)
+def test_unknown_variable_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    with pytest.raises(ConfigError, match=f"the environment variable {name} is not a setting") as caught:
+        read_settings(index_dir=Path("index"))
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_names_of_others_and_lower_case_are_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_AAHR_PORT", "1")
+    monkeypatch.setenv("AAHRPORT", "1")
+    monkeypatch.setenv("aahr_port", "9000")
+    assert read_settings(index_dir=Path("index")).port == 9000
+
+
+def test_workers_are_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert read_settings(index_dir=Path("index")).workers == 1
+
+
+def expected_row(field: str) -> str:
+    """The line of the README's table for a field of Settings."""
+    info = Settings.model_fields[field]
+    has_default = not info.is_required() and info.default_factory is None and info.default not in (None, frozenset())
+    default = "required" if info.is_required() else f"`{info.default}`" if has_default else ""
+    return f"| `{variable_of(field)}` | {default} | {info.description} |"
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_stands_in_the_readme(field: str) -> None:
+    """`aahr serve --help` sends there."""
+    assert expected_row(field) in (PROJECT / "README.md").read_text().splitlines()
+
+
+def test_the_readme_has_no_setting_that_is_gone() -> None:
+    named = set(re.findall(r"AAHR_[A-Z_]+", (PROJECT / "README.md").read_text()))
+    assert named <= {variable_of(field) for field in Settings.model_fields}
 
 
 def test_missing_index_names_the_variable() -> None:

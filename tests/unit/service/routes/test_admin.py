@@ -1,18 +1,17 @@
-"""POST /admin/reload: who may, and what happens."""
+"""POST /admin/reload: who may call it, and what it does."""
 
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
 from tests.artifacts import write_colour_model
 from tests.galleries import BuiltGallery, build_gallery, write_picture
-from tests.unit.service.conftest import LOOPBACK, make_app
+from tests.unit.service.conftest import make_app, open_client
 
 
 def test_reload_serves_the_new_version_with_fresh_answers(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
-    with TestClient(make_app(gallery.index), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index)) as client:
         query = {"text": "magenta", "limit": 1}
         assert client.post("/search", json=query).json()["results"][0]["uri"] != "magenta.jpg"
         write_picture(gallery.images / "magenta.jpg", "magenta")
@@ -30,7 +29,7 @@ def test_reload_serves_the_new_version_with_fresh_answers(tmp_path: Path) -> Non
 def test_index_of_another_model_is_a_conflict_and_the_old_one_serves(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
     write_colour_model(tmp_path / "other", seed=1)
-    with TestClient(make_app(gallery.index), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index)) as client:
         gallery.publish(model=tmp_path / "other")
         response = client.post("/admin/reload")
         assert (response.status_code, response.json()["error"]["code"]) == (409, "artifact_mismatch")
@@ -39,7 +38,7 @@ def test_index_of_another_model_is_a_conflict_and_the_old_one_serves(tmp_path: P
 
 def test_damaged_new_version_is_a_conflict_and_the_old_one_serves(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
-    with TestClient(make_app(gallery.index), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index)) as client:
         gallery.publish()
         (gallery.index / "versions" / "000002" / "image.faiss").write_bytes(b"nothing")
         response = client.post("/admin/reload")
@@ -52,7 +51,7 @@ def test_damaged_new_version_is_a_conflict_and_the_old_one_serves(tmp_path: Path
     [("127.0.0.1", 200), ("127.9.9.9", 200), ("::1", 200), ("192.0.2.7", 403), ("2001:db8::1", 403), ("name", 403)],
 )
 def test_without_a_token_only_this_machine_is_let_in(gallery: BuiltGallery, host: str, status: int) -> None:
-    with TestClient(make_app(gallery.index), client=(host, 50000)) as client:
+    with open_client(make_app(gallery.index), client=(host, 50000)) as client:
         response = client.post("/admin/reload")
     assert response.status_code == status
     if status == 403:
@@ -61,14 +60,14 @@ def test_without_a_token_only_this_machine_is_let_in(gallery: BuiltGallery, host
 
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer", "Basic secret", "Bearer secre"])
 def test_with_a_token_nobody_else_is_let_in(gallery: BuiltGallery, header: str | None) -> None:
-    with TestClient(make_app(gallery.index, admin_token="secret"), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index, admin_token="secret")) as client:
         response = client.post("/admin/reload", headers={"Authorization": header} if header else {})
         assert (response.status_code, response.json()["error"]["code"]) == (401, "unauthorized")
         assert response.headers["www-authenticate"] == "Bearer"
 
 
 def test_the_token_lets_in_from_anywhere(gallery: BuiltGallery) -> None:
-    with TestClient(make_app(gallery.index, admin_token="sécret"), client=("192.0.2.7", 50000)) as client:
+    with open_client(make_app(gallery.index, admin_token="sécret"), client=("192.0.2.7", 50000)) as client:
         accepted = client.post("/admin/reload", headers={b"Authorization": "Bearer sécret".encode()})
         refused = client.post("/admin/reload", headers={b"Authorization": b"Bearer \xff"})
     assert (accepted.status_code, refused.status_code) == (200, 401)

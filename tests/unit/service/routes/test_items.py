@@ -1,4 +1,4 @@
-"""GET /items/{id} and its picture."""
+"""GET /items/{id} and its image."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from index.items import image_item_id, text_item_id
 from tests.galleries import build_gallery, picture_bytes
-from tests.unit.service.conftest import LOOPBACK, make_app
+from tests.unit.service.conftest import make_app, open_client
 
 RED = image_item_id("red.jpg")
 CAPTION = text_item_id("red.jpg", "a red square", 0)
@@ -25,7 +25,7 @@ def test_item(client: TestClient) -> None:
     assert client.get(f"/items/{CAPTION}").json()["payload"] == {"photographer": "red@example"}
 
 
-def test_picture_of_an_item_and_of_its_caption(client: TestClient) -> None:
+def test_image_of_an_item_and_of_its_caption(client: TestClient) -> None:
     response = client.get(f"/items/{RED}/image")
     assert response.headers["content-type"] == "image/jpeg"
     assert response.headers["x-content-type-options"] == "nosniff"
@@ -33,7 +33,7 @@ def test_picture_of_an_item_and_of_its_caption(client: TestClient) -> None:
     assert client.get(f"/items/{CAPTION}/image").content == response.content
 
 
-def test_picture_that_the_client_has_is_not_sent_again(client: TestClient) -> None:
+def test_image_that_the_client_has_is_not_sent_again(client: TestClient) -> None:
     etag = client.get(f"/items/{RED}/image").headers["etag"]
     again = client.get(f"/items/{RED}/image", headers={"If-None-Match": etag})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
@@ -53,7 +53,7 @@ def test_unknown_items(client: TestClient, item: str, suffix: str) -> None:
     assert response.json()["error"]["code"] in ("item_not_found", "not_found")
 
 
-def test_file_that_is_gone_leads_out_or_is_no_picture(tmp_path: Path) -> None:
+def test_file_that_is_gone_leads_out_or_is_not_an_image(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(picture_bytes("black"))
@@ -61,7 +61,7 @@ def test_file_that_is_gone_leads_out_or_is_no_picture(tmp_path: Path) -> None:
     (gallery.images / "green.jpg").write_text("<script>alert(1)</script>")
     (gallery.images / "blue.jpg").unlink()
     os.symlink(secret, gallery.images / "blue.jpg")
-    with TestClient(make_app(gallery.index), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index)) as client:
         for uri in ("red.jpg", "green.jpg", "blue.jpg"):
             response = client.get(f"/items/{image_item_id(uri)}/image")
             assert (response.status_code, response.json()["error"]["code"]) == (404, "item_not_found")

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.routes.search import cache_key
 from tests.galleries import BuiltGallery, build_gallery, picture_bytes
-from tests.unit.service.conftest import LOOPBACK, make_app
+from tests.unit.service.conftest import make_app, open_client
 
 
 def results(client: TestClient, **fields: Any) -> list[dict[str, Any]]:
@@ -59,13 +58,13 @@ def test_errors_are_not_cached(client: TestClient) -> None:
 
 # WebP, GIF and PNG come as they are; the runtime sees upright RGB.
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_picture_as_base64_data_uri_and_file_are_one_query(client: TestClient, kind: str) -> None:
-    picture = picture_bytes("blue", kind)
-    encoded = base64.b64encode(picture).decode()
+def test_image_as_base64_data_uri_and_file_are_one_query(client: TestClient, kind: str) -> None:
+    image = picture_bytes("blue", kind)
+    encoded = base64.b64encode(image).decode()
     answers = [
         client.post("/search", json={"image": encoded, "limit": 2}).json(),
         client.post("/search", json={"image": f"data:image/x;base64,{encoded}", "limit": 2}).json(),
-        client.post("/search", files={"image": ("blue", picture)}, data={"limit": "2"}).json(),
+        client.post("/search", files={"image": ("blue", image)}, data={"limit": "2"}).json(),
     ]
     assert [answer["cached"] for answer in answers] == [False, True, True]
     assert answers[0]["results"][0]["caption"] == "a blue square"
@@ -87,12 +86,19 @@ def test_without_payload_and_with(client: TestClient) -> None:
 
 
 def test_offset_beyond_the_gallery_is_empty(client: TestClient) -> None:
-    assert results(client, text="red", offset=1_000_000_000) == []
+    assert results(client, text="red", offset=client.get("/info").json()["limits"]["max_offset"]) == []
+
+
+def test_offset_above_the_limit_that_info_names_is_refused(client: TestClient) -> None:
+    above = client.get("/info").json()["limits"]["max_offset"] + 1
+    response = client.post("/search", json={"text": "red", "offset": above})
+    assert (response.status_code, response.json()["error"]["field"]) == (422, "offset")
+    assert response.json()["error"]["message"].endswith(f"less than or equal to {above - 1}")
 
 
 def test_gallery_without_captions(tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = build_gallery(tmp_path_factory.mktemp("bare"), captions=False)
-    with TestClient(make_app(bare.index), client=LOOPBACK) as client:
+    with open_client(make_app(bare.index)) as client:
         answer = client.post("/search", files={"image": picture_bytes("red")}).json()
     assert answer["results"][0]["uri"] == "red.jpg"
     assert answer["query"]["target"] == "image"
@@ -128,7 +134,7 @@ def test_broken_forms(client: TestClient, content_type: str, body: bytes) -> Non
 
 
 def test_too_large_bodies_announced_or_not(gallery: BuiltGallery) -> None:
-    with TestClient(make_app(gallery.index, max_body_bytes=2000), client=LOOPBACK) as client:
+    with open_client(make_app(gallery.index, max_body_bytes=2000)) as client:
         headers = {"Content-Type": "application/json"}
         announced = client.post("/search", content=b" " * 2001, headers=headers)
         streamed = client.post("/search", content=iter([b" " * 1001] * 2), headers=headers)
@@ -138,16 +144,14 @@ def test_too_large_bodies_announced_or_not(gallery: BuiltGallery) -> None:
         assert results(client, text="red")
 
 
-def test_cache_key_names_model_index_and_request(
-    gallery: BuiltGallery, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    app = make_app(gallery.index)
-    with TestClient(app) as client:
-        index = client.app_state["resources"].engine.index
-        key = cache_key("digest", "model", index)
-    other = build_gallery(tmp_path_factory.mktemp("other"), captions=False)
-    with TestClient(make_app(other.index)) as client:
-        other_index = client.app_state["resources"].engine.index
-    assert key == cache_key("digest", "model", index)
-    assert len({key, cache_key("d", "model", index), cache_key("digest", "m", index)}) == 3
-    assert key != cache_key("digest", "model", other_index)
+def test_answer_from_the_cache_names_the_version_that_is_served(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A rebuild of the same images is another version with equal answers."""
+    gallery = build_gallery(tmp_path_factory.mktemp("again"))
+    with open_client(make_app(gallery.index)) as client:
+        first = client.post("/search", json={"text": "red"}).json()
+        gallery.publish()
+        client.post("/admin/reload")
+        second = client.post("/search", json={"text": "red"}).json()
+    assert (first["cached"], first["index"]["version"]) == (False, "000001")
+    assert (second["cached"], second["index"]["version"]) == (True, "000002")
+    assert first["results"] == second["results"]

@@ -5,7 +5,7 @@ from starlette.testclient import TestClient
 
 from model.runtime import Runtime
 from tests.galleries import BuiltGallery
-from tests.unit.service.conftest import make_app, wait_until_ready
+from tests.unit.service.conftest import make_app, open_client, wait_until_ready
 
 
 def test_info(client: TestClient) -> None:
@@ -27,7 +27,7 @@ def test_broken_encoder_is_live_and_not_ready_until_it_works_again(
     def fail(_runtime: Runtime) -> None:
         raise RuntimeError("out of memory")
 
-    with TestClient(make_app(gallery.index)) as client:
+    with open_client(make_app(gallery.index)) as client:
         wait_until_ready(client)
         with monkeypatch.context() as broken:
             broken.setattr(Runtime, "warm_up", fail)
@@ -35,6 +35,6 @@ def test_broken_encoder_is_live_and_not_ready_until_it_works_again(
             response = client.get("/health/ready")
             assert response.status_code == 503
             assert response.json()["error"]["code"] == "not_ready"
-            assert "out of memory" in response.json()["error"]["message"]
+            assert "an encoder failed" in response.json()["error"]["message"]
             assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").status_code == 200

@@ -1,0 +1,152 @@
+"""Claim: a rebuild embeds at 85 % or more of what decoding and bare ONNX Runtime reach on the same cores.
+
+    python benchmarks/rebuild.py --model MODEL --json rebuild.json
+
+The floor is a loop with nothing around it: as many threads read, decode and resize files and call a bare session, or
+call one with captions that were tokenised at once and sorted by their length. Rebuild and floor both load their model,
+and take turns, so that what else the machine does meets both; a ratio is the median over the turns of the ratio of
+neighbours. Captions are timed with images that are known, so that only their files are read.
+"""
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnxruntime as ort
+import typer
+
+from index.embedding import Known, KnownRows, Settings, embed_source
+from index.items import Modality
+from index.sources import Source, read_source
+from model.artifact import ModelArtifact, load_model_artifact
+from model.cores import usable_cores
+from model.preprocess import TextTokenizer, decode_image, prepare_images
+from model.runtime import IMAGE_CHUNK, TEXT_CHUNK
+
+TARGET = 0.85
+FLICKR8K = Path(os.environ.get("FLICKR8K") or Path(__file__).parents[2] / "shared" / "data" / "flickr8k")
+
+
+def main(
+    model: Annotated[Path, typer.Option(help="Model artifact written by `aahr export`.")],
+    json_out: Annotated[Path | None, typer.Option("--json", help="File to write the figures to.")] = None,
+    images: Annotated[int, typer.Option(help="Images of one turn.")] = 1024,
+    captions: Annotated[int, typer.Option(help="Captions of one turn, about.")] = 2560,
+    turns: Annotated[int, typer.Option(help="Turns of rebuild and floor each.")] = 5,
+    workers: Annotated[int, typer.Option(help="Threads; 0: the usable cores.")] = 0,
+) -> None:
+    """Measure images and captions apart and write the figures."""
+    artifact, threads = load_model_artifact(model), workers or usable_cores()
+    source = read_source(FLICKR8K / "images", captions=FLICKR8K / "dataset_flickr8k.json")
+    uncaptioned = replace(source, records=[replace(each, captions=()) for each in source.records[:images]])
+    captioned = replace(source, records=source.records[: captions // 5])
+    with tempfile.TemporaryDirectory() as folder:
+        known = known_images(captioned, artifact, Path(folder))
+        report: dict[str, Any] = {
+            "model": artifact.manifest.name,
+            "precision": artifact.manifest.precision,
+            "threads": threads,
+            "target": TARGET,
+            "images": take_turns(
+                lambda: rebuild(uncaptioned, artifact, threads, None),
+                lambda: bare_images(uncaptioned, artifact, threads),
+                turns,
+                len(uncaptioned.records),
+            ),
+            "captions": take_turns(
+                lambda: rebuild(captioned, artifact, threads, known),
+                lambda: bare_captions(captioned, artifact, threads),
+                turns,
+                captioned.captions,
+            ),
+        }
+    print(json.dumps(report, indent=2))
+    if json_out:
+        json_out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def take_turns(ours: Callable[[], object], bare: Callable[[], object], turns: int, items: int) -> dict[str, float]:
+    """Items a second of both, and the median of their ratios."""
+    rates = [(items / seconds(ours), items / seconds(bare)) for _ in range(turns)]
+    return {
+        "ratio": statistics.median(our / floor for our, floor in rates),
+        "rebuild_per_s": statistics.median(our for our, _ in rates),
+        "floor_per_s": statistics.median(floor for _, floor in rates),
+    }
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long a call takes."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def rebuild(source: Source, artifact: ModelArtifact, threads: int, known: Known | None) -> None:
+    """Embed a source with everything that belongs to it: shards, their hashes and fsync, the merged arrays."""
+    with tempfile.TemporaryDirectory() as folder:
+        embed_source(source, artifact, Path(folder), Settings(workers=threads), known=known)
+
+
+def known_images(source: Source, artifact: ModelArtifact, folder: Path) -> Known:
+    """The images of a source as an earlier version knows them."""
+    uncaptioned = replace(source, records=[replace(each, captions=()) for each in source.records])
+    rows = embed_source(uncaptioned, artifact, folder).rows
+    return KnownRows(artifact.manifest.model_id, "benchmark", {Modality.IMAGE: rows[Modality.IMAGE]})
+
+
+def bare_images(source: Source, artifact: ModelArtifact, threads: int) -> None:
+    """Read, decode, resize and run, nothing else."""
+    preprocessing = artifact.preprocessing.image
+    assert preprocessing is not None
+    session = bare_session(artifact.image_graph)
+
+    def run(paths: list[Path]) -> None:
+        decoded = [decode_image(path.read_bytes(), at_least=preprocessing.size) for path in paths]
+        session.run(["embedding"], {"pixels": prepare_images(decoded, preprocessing)})
+
+    paths = [source.images_root / record.uri for record in source.records]
+    on_threads(run, (paths[at : at + IMAGE_CHUNK] for at in range(0, len(paths), IMAGE_CHUNK)), threads)
+
+
+def bare_captions(source: Source, artifact: ModelArtifact, threads: int) -> None:
+    """Tokenise all captions at once, and run those of like length together."""
+    tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
+    session = bare_session(artifact.text_graph)
+    tokens = tokenizer([caption.text for record in source.records for caption in record.captions])
+    lengths = tokens.attention_mask.sum(axis=1)
+    order = np.argsort(-lengths, kind="stable")
+
+    def run(rows: Any) -> None:
+        longest = lengths[rows[0]]
+        ids, mask = tokens.input_ids[rows, :longest], tokens.attention_mask[rows, :longest]
+        session.run(["embedding"], {"input_ids": ids, "attention_mask": mask})
+
+    on_threads(run, (order[at : at + TEXT_CHUNK] for at in range(0, len(order), TEXT_CHUNK)), threads)
+
+
+def bare_session(path: Path) -> ort.InferenceSession:
+    """A session whose calls run on the thread of the caller."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def on_threads(run: Callable[[Any], None], chunks: Iterable[Any], threads: int) -> None:
+    """Run all chunks; what one raises is raised."""
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(run, chunks):
+            pass
+
+
+if __name__ == "__main__":
+    typer.run(main)

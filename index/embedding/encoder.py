@@ -1,0 +1,90 @@
+"""Both encoders of a model, run in chunks whose rows depend on what is given alone: not on workers, not on timing.
+
+An embedding may differ in its last bits with the rows that share its chunk, so that a run which was interrupted could
+not be gone on with otherwise.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from index.items import Embeddings
+from model.artifact import ModelArtifact
+from model.errors import InvalidInput, UnsupportedQuery
+from model.graph import OUTPUTS, Graph
+from model.preprocess import ImagePreprocessing, TextTokenizer, prepare_image
+from model.runtime import GPU_CHUNK, IMAGE_CHUNK, PIXEL_INPUTS, REGION_INPUTS, TEXT_CHUNK, TOKEN_INPUTS
+
+Pixels = NDArray[np.float32]  # [3, H, W]
+
+
+class Encoder:
+    """The graphs of one model, each call on the thread of its caller; several threads may call at once."""
+
+    def __init__(self, artifact: ModelArtifact) -> None:
+        """Load the graphs; raises ArtifactCorrupt for one that ONNX Runtime cannot load."""
+        dimension = artifact.manifest.dimension
+        self.artifact = artifact
+        self.takes_pixels = artifact.manifest.image_input == "pixels"
+        self._tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
+        inputs = PIXEL_INPUTS if self.takes_pixels else REGION_INPUTS
+        self._images = Graph(artifact.image_graph, inputs=inputs, dimension=dimension)
+        self._texts = Graph(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=dimension)
+        self.image_chunk, self.text_chunk = (GPU_CHUNK, GPU_CHUNK) if self._images.on_gpu else (IMAGE_CHUNK, TEXT_CHUNK)
+
+    @property
+    def dimension(self) -> int:
+        return self.artifact.manifest.dimension
+
+    @property
+    def runtime_version(self) -> str:
+        """Of ONNX Runtime."""
+        return str(ort.__version__)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that images are resized to; raises UnsupportedQuery for a model of regions."""
+        return self._preprocessing().size
+
+    def prepare(self, image: Image) -> Pixels:
+        """A decoded image as pixels [3, H, W]."""
+        return prepare_image(image, self._preprocessing())
+
+    def images(self, pixels: Sequence[Pixels]) -> Embeddings:
+        """At most `image_chunk` images to embeddings [n, D]; raises InvalidInput and ArtifactError."""
+        return self._images.run({"pixels": np.stack(pixels)}, OUTPUTS[:1])[0]
+
+    def regions(self, regions: NDArray[np.float32], global_features: NDArray[np.float32]) -> Embeddings:
+        """Regions [n, R, Dx] with global features [n, Dg] to embeddings [n, D]; raises as `images`."""
+        arrays = (regions, np.ones(regions.shape[:2], np.bool_), global_features)
+        feeds = dict(zip(REGION_INPUTS, arrays, strict=True))
+        self._images.check(feeds)
+        for name in (REGION_INPUTS[0], REGION_INPUTS[2]):
+            if not np.isfinite(feeds[name]).all():
+                raise InvalidInput(f"{name} has values that are not finite")
+        return self._images.run(feeds, OUTPUTS[:1])[0]
+
+    def texts(self, texts: Sequence[str]) -> Embeddings:
+        """Texts to embeddings [n, D], those of similar length together; raises EmptyText and TextTooLong."""
+        tokens = self._tokenizer(texts)
+        lengths = tokens.attention_mask.sum(axis=1)
+        order = np.argsort(-lengths, kind="stable")
+        embeddings = np.empty((len(texts), self.dimension), np.float32)
+        for start in range(0, len(texts), self.text_chunk):
+            rows = order[start : start + self.text_chunk]
+            longest = int(lengths[rows[0]])
+            feeds = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+            chunk = {name: array[rows, :longest] for name, array in feeds.items()}
+            embeddings[rows] = self._texts.run(chunk, OUTPUTS[:1])[0]
+        return embeddings
+
+    def _preprocessing(self) -> ImagePreprocessing:
+        if self.artifact.preprocessing.image is None:
+            raise UnsupportedQuery(
+                f"the model {self.artifact.manifest.name} takes precomputed regions; images cannot be indexed with it: "
+                "give --regions"
+            )
+        return self.artifact.preprocessing.image
