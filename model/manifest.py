@@ -64,7 +64,7 @@ def read_manifest(directory: Path, model: type[M], *, expected: str = "an artifa
 
     `expected` says in errors what kind of directory this should be and which command makes it, such as "a model
     directory, as `aahr export` writes it". Raises ArtifactMissing without a manifest and ArtifactCorrupt for one that
-    is no JSON, of another format, or has a wrong field.
+    is not JSON, of another format, or has a wrong field.
     """
     path = directory / MANIFEST
     if not recover_directory(directory) or not path.is_file():
@@ -167,7 +167,7 @@ def _refuse_foreign(target: Path) -> None:
     if not os.path.lexists(target) or _is_artifact(target):
         return
     if target.is_symlink() or not target.is_dir():
-        raise ArtifactError(f"{target} is no folder and is not replaced; give another one")
+        raise ArtifactError(f"{target} is not a folder and is not replaced; give another one")
     if any(target.iterdir()):
         raise ArtifactError(f"{target} holds files that no command of aahr wrote and is not replaced; give another one")
 

@@ -38,7 +38,7 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
 
 class ImagePreprocessing(BaseModel):
-    """How a picture becomes a square of pixels.
+    """How an image becomes a square of pixels.
 
     `mean` and `std` are on the 0-1 scale. "squash" resizes to the square without a crop; "crop" resizes the shortest
     side to `size` and takes the middle, as CLIP does.
@@ -79,7 +79,7 @@ class Tokens(NamedTuple):
 
 
 def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.Image:
-    """The first frame of a picture as upright RGB of 8 bits, transparency on white.
+    """The first frame of an image as upright RGB of 8 bits, transparency on white.
 
     `at_least`: neither side is needed larger than this. Big JPEGs are then decoded at a fraction of their size, several
     times faster, and big images with transparency or more than 8 bits are averaged. Waits while other threads
@@ -103,7 +103,7 @@ def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.
 
 
 def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
-    """A picture as normalised pixels [3, H, W]; one that has the size already is not resampled."""
+    """An image as normalised pixels [3, H, W]; one that has the size already is not resampled."""
     if image.mode != "RGB":
         image = to_rgb(image)
     size, resample = preprocessing.size, _INTERPOLATIONS[preprocessing.interpolation]
@@ -117,7 +117,7 @@ def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDAr
 
 
 def prepare_images(images: Sequence[Image.Image], preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
-    """Pictures as normalised pixels [N, 3, H, W]."""
+    """Images as normalised pixels [N, 3, H, W]."""
     size = preprocessing.size
     pixels = np.empty((len(images), 3, size, size), np.float32)
     for row, image in enumerate(images):
@@ -188,20 +188,20 @@ def _pixels_in_memory(image: Image.Image, whole: int) -> int:
 def _upright(source: Image.Image, image: Image.Image) -> Image.Image:
     try:
         orientation = source.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Damaged EXIF is no reason to refuse a sound picture.
+    except Exception:  # Damaged EXIF is no reason to refuse a sound image.
         orientation = 1
     method = _UPRIGHT.get(orientation)
     return image if method is None else image.transpose(method)
 
 
-def _crop_box(picture: tuple[int, int], size: int) -> tuple[float, float, float, float]:
-    """The part of the picture that is left when its shortest side is resized to `size` and the middle is cut out.
+def _crop_box(image: tuple[int, int], size: int) -> tuple[float, float, float, float]:
+    """The part of the image that is left when its shortest side is resized to `size` and the middle is cut out.
 
-    Resizing that part alone gives the same pixels, and a picture of 1 x 50,000,000 costs nothing.
+    Resizing that part alone gives the same pixels, and an image of 1 x 50,000,000 costs nothing.
     """
-    shortest = min(picture)
+    shortest = min(image)
     box = []
-    for side in picture:
+    for side in image:
         resized = int(size * side / shortest)
         start = (resized - size) // 2
         box.append((start * side / resized, (start + size) * side / resized))

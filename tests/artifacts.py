@@ -1,6 +1,6 @@
 """Tiny models for tests: complete artifacts of a few kilobytes, made without torch, that know colours.
 
-An image's embedding comes from its mean colour, a text's from its colour words, so that "red" finds red pictures.
+An image's embedding comes from its mean colour, a text's from its colour words, so that "red" finds red images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,7 +123,7 @@ def _write_text_graph(path: Path, vocabulary: list[str], dimension: int, seed: i
 
 
 def _word_table(vocabulary: list[str], dimension: int, seed: int) -> Floats:
-    """A colour word lies where a picture of that colour does, any other word is short and points anywhere [V, D]."""
+    """A colour word lies where an image of that colour does, any other word is short and points anywhere [V, D]."""
     table = 0.02 * np.random.default_rng(seed + 1).normal(size=(len(vocabulary), dimension)).astype(np.float32)
     axes = _colour_axes(dimension, seed)
     for row, word in enumerate(vocabulary):

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 
-def photograph(width: int = 60, height: int = 40) -> Image.Image:
+def gradient_image(width: int = 60, height: int = 40) -> Image.Image:
     """Smooth colours with a red mark in the upper left corner."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     image = Image.fromarray(np.stack([across, down, 255 - across], -1).astype(np.uint8))

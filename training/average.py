@@ -24,7 +24,7 @@ from training.train import evaluate_splits
 
 
 def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], cache: Path) -> float:
-    """Write (1 - share) first + share second for the share of `shares` with the highest rSum on val; gives the share.
+    """Write (1 - share) first + share second for the share of `shares` with the highest rSum on val; returns the share.
 
     Two runs that start from the same pretrained weights lie in one valley, and what each of them learnt adds up between
     them (model soups, Wortsman et al., ICML 2022). Val is that of the first recipe's `select_on`. The manifest names

@@ -99,17 +99,17 @@ def _read(data: Path, images: Path | None, split: Split) -> ImageTextDataset:
     if data.is_dir():
         return scan_dataset(open_scan(data, split), images)
     if images is None:
-        raise DataError(f"{data} names pictures: say with --images where they are")
+        raise DataError(f"{data} names images: say with --images where they are")
     return load_karpathy(data, images, split)
 
 
 def _judged(embedder: Embedder, dataset: ImageTextDataset, image_embeddings: Floats, file: Path) -> float:
-    """Kendall tau-c of the model's scores with the judges' grades; the judged pictures must be of this split."""
+    """Kendall tau-c of the model's scores with the judges' grades; the judged images must be of this split."""
     judged = load_judgments(file)
     row_of = {path.name: row for row, path in enumerate(dataset.image_paths)}
     if strangers := sorted(set(judged.images) - set(row_of)):
         raise DataError(
-            f"{len(strangers)} pictures judged in {file} are not in {dataset.name}, the first is {strangers[0]}: "
+            f"{len(strangers)} images judged in {file} are not in {dataset.name}, the first is {strangers[0]}: "
             "choose the split that the judgments are about"
         )
     captions = sorted(set(judged.captions))

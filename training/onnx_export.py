@@ -33,7 +33,7 @@ def export_graph(
             dynamo=True,
             verbose=False,
         )
-        assert program is not None  # only the exporter without dynamo gives None
+        assert program is not None  # only the exporter without dynamo returns None
         _name_outputs(program.model.graph, outputs)
         _forget_tracing(program.model.graph)
         program.save(file, external_data=False)

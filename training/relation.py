@@ -25,7 +25,7 @@ class FragmentScores(NamedTuple):
 
 
 def intra_modal_correlation(first: Tensor, second: Tensor, sigma: float = 1.0) -> Tensor:
-    """exp(-||a - b|| / sigma) of [A, D] and [B, D], gives [A, B]."""
+    """exp(-||a - b|| / sigma) of [A, D] and [B, D], returns [A, B]."""
     return torch.exp(-torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist") / sigma)
 
 
@@ -39,7 +39,7 @@ def fragment_scores(
     leaky ReLU 0.1, normalised over the valid words, maximum over the valid regions; i2t with the roles exchanged.
     In float32 also under autocast, and without gradient, as the local features are detached there.
 
-    One product serves both directions. It is taken by tiles, some images with up to CAPTIONS_PER_TILE captions of like
+    One product serves both directions. It is taken by tiles, some images with up to CAPTIONS_PER_TILE captions of similar
     length, and each tile is worked on while it lies in the caches. [N, R, M, T] never exists: two tensors of TILE_BYTES
     do, or of the scores of one image with CAPTIONS_PER_TILE captions where these are more.
     """
@@ -93,7 +93,7 @@ def _ignore(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 def _summarise(scores: Tensor, mask: Tensor, top: int) -> FragmentScores:
-    """Mean over the valid fragments and the `top` largest of them: scores [a, b, F] gives [a, b] and [a, b, top]."""
+    """Mean over the valid fragments and the `top` largest of them: scores [a, b, F] returns [a, b] and [a, b, top]."""
     mean = scores.masked_fill(~mask, 0.0).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
     best = scores.masked_fill(~mask, float("-inf")).topk(min(top, scores.shape[-1]), dim=-1).values
     best = best.masked_fill(best.isinf(), 0.0)
@@ -101,7 +101,7 @@ def _summarise(scores: Tensor, mask: Tensor, top: int) -> FragmentScores:
 
 
 def connections(relation: Tensor, fraction: float = 0.5) -> Tensor:
-    """Per row, True at the largest max(1, floor(fraction * n)) of the n columns: [rows, n] gives bool [rows, n]."""
+    """Per row, True at the largest max(1, floor(fraction * n)) of the n columns: [rows, n] returns bool [rows, n]."""
     count = max(1, int(relation.shape[1] * fraction))
     chosen = relation.topk(count, dim=1).indices
     return torch.zeros_like(relation, dtype=torch.bool).scatter(1, chosen, True)
@@ -151,7 +151,7 @@ class GraphConvolution(nn.Module):
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        """nodes [n, D], adjacency [n, n], gives [n, D]."""
+        """nodes [n, D], adjacency [n, n], returns [n, D]."""
         return F.leaky_relu(adjacency @ (self.dropout(nodes) @ self.weight) + self.bias, 0.2)
 
 
@@ -183,7 +183,7 @@ class GraphEnhancement(nn.Module):
         return nodes + F.normalize(self.joint_graph(spread, relation), dim=-1)
 
     def forward(self, images: Tensor, texts: Tensor, relation: Tensor, connected: Tensor) -> tuple[Tensor, Tensor]:
-        """images [N, D], texts [M, D], relation and connected [N + M, N + M], gives both enhanced, L2-normalised."""
+        """images [N, D], texts [M, D], relation and connected [N + M, N + M], returns both enhanced, L2-normalised."""
         nodes = self.convolve(images, texts, relation)
         mask = (self.mask_weight * relation).masked_fill(~connected, float("-inf"))
         enhanced = F.normalize(self.attention(nodes.unsqueeze(0), src_mask=mask).squeeze(0), dim=-1)

@@ -5,8 +5,8 @@ Lee et al., "Stacked Cross Attention for Image-Text Matching", ECCV 2018. Traini
     {split}_ims.npy      regions [N or M, R, 2048], one row per image or per caption
     {split}_caps.txt     M captions, those of one image together
     {split}_ids.txt      the image id, once per image or once per caption
-    {split}_clip.npy     CLIP's embeddings of the raw pictures [N or M, 512]; may be absent
-    id_mapping.json      image id to file name of the raw picture, here or in the folder above; may be absent
+    {split}_clip.npy     CLIP's embeddings of the raw images [N or M, 512]; may be absent
+    id_mapping.json      image id to file name of the raw image, here or in the folder above; may be absent
 """
 
 from collections import Counter
@@ -87,8 +87,8 @@ class ScanFiles:
         values = _read_array(self.clip_file, axes=2, width=GLOBAL_DIMENSION)
         return values[self._rows_of_images(self.clip_file, values)].astype(np.float32)
 
-    def picture_names(self) -> tuple[str, ...]:
-        """File names of the N raw pictures; raises DataError for an id without one, and for one name of two ids."""
+    def image_names(self) -> tuple[str, ...]:
+        """File names of the N raw images; raises DataError for an id without one, and for one name of two ids."""
         file = next((path for path in self._mappings() if path.exists()), self.directory / ID_MAPPING)
         names = _read_mapping(file)
         unknown = [number for number in self.image_ids if number not in names]
@@ -97,7 +97,7 @@ class ScanFiles:
         found = tuple(names[number] for number in self.image_ids)
         name, count = Counter(found).most_common(1)[0]
         if count > 1:
-            raise DataError(f"{file} names {name} for {count} ids; each picture has one id")
+            raise DataError(f"{file} names {name} for {count} ids; each image has one id")
         return found
 
     def _mappings(self) -> tuple[Path, Path]:
@@ -160,7 +160,7 @@ def _read_ids(file: Path, captions: int) -> NDArray[np.int64]:
     try:
         lines = np.array([int(line) for line in _read_lines(file)], np.int64)
     except ValueError as error:
-        raise DataError(f"{file} holds a line that is no number: {error}") from error
+        raise DataError(f"{file} holds a line that is not a number: {error}") from error
     starts = np.flatnonzero(np.diff(lines, prepend=lines[0] - 1))
     ids = lines[starts]
     if len(np.unique(ids)) < len(ids):
@@ -180,7 +180,7 @@ def _read_array(file: Path, *, axes: int, width: int) -> NDArray[Any]:
     except FileNotFoundError:
         raise DataError(f"{file} is not there; SCAN's format has it") from None
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{file} is no array of NumPy: {error}") from error
+        raise DataError(f"{file} is not an array of NumPy: {error}") from error
     if array.ndim != axes or array.shape[-1] != width or array.dtype.kind != "f":
         raise DataError(
             f"{file} holds {array.dtype} {list(array.shape)}, expected floats of {axes} axes, the last {width}"

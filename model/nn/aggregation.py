@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def k_max_mean(features: Tensor, mask: Tensor, k: int) -> Tensor:
     """Mean of the k largest valid values per dimension; an item with fewer valid cells uses those it has.
 
-    features [B, R, D], mask [B, R] (True where valid), gives [B, D].
+    features [B, R, D], mask [B, R] (True where valid), returns [B, D].
     """
     k = min(k, features.shape[1])
     filled = features.masked_fill(~mask.unsqueeze(-1), float("-inf"))
@@ -68,6 +68,6 @@ class GatedFusion(nn.Module):
 
     def forward(self, local_embedding: Tensor, global_features: Tensor) -> Tensor:
         """l [B, D] and the projected global features [B, D] to the L2-normalised embedding [B, D]."""
-        local, whole = F.normalize(local_embedding, dim=-1), F.normalize(global_features, dim=-1)
-        share = torch.sigmoid(self.gate(torch.cat([local, whole], dim=-1)))
-        return F.normalize(share * local + (1 - share) * whole, dim=-1)
+        local, global_feature = F.normalize(local_embedding, dim=-1), F.normalize(global_features, dim=-1)
+        share = torch.sigmoid(self.gate(torch.cat([local, global_feature], dim=-1)))
+        return F.normalize(share * local + (1 - share) * global_feature, dim=-1)

@@ -1,4 +1,4 @@
-"""What a backbone gives and an encoder takes: local features with their mask, and one global feature per item."""
+"""What a backbone returns and an encoder takes: local features with their mask, and one global feature per item."""
 
 from collections.abc import Callable
 from typing import NamedTuple

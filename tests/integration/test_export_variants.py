@@ -106,7 +106,7 @@ def test_an_export_traced_again_has_the_same_bytes(exact: Path, place: Path, che
 def test_a_variant_is_a_model_of_its_own(
     precision: Precision, place: Path, checkpoint: Path, exact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "MAX_RSUM_DROP", 600.0)  # of 6 pictures a tie is worth 17 points
+    monkeypatch.setattr(retention, "MAX_RSUM_DROP", 600.0)  # of 6 images a tie is worth 17 points
     for name in ("first", "second"):
         export(checkpoint, place / f"{name}-{precision}", precision=precision)
     first, second = (load_model_artifact(place / f"{name}-{precision}").manifest for name in ("first", "second"))

@@ -206,13 +206,13 @@ def test_what_a_model_cannot_take_is_said(f30k: Way, clip_preset: Way, place: Pa
         run(f30k, clip_preset.data, clip_preset.images)
     with pytest.raises(UnsupportedQuery, match="takes images: say with --images where"):
         run(clip_preset, f30k.data, None)
-    with pytest.raises(DataError, match=r"names pictures: say with --images"):
+    with pytest.raises(DataError, match=r"names images: say with --images"):
         run(clip_preset, clip_preset.data, None)
     with pytest.raises(ConfigError, match=r"test_clip\.npy is not there: .*aahr data clip"):
         run(f30k, f30k.data, f30k.images)
     with pytest.raises(DataError, match=r"test_clip\.npy is not there: .*aahr data clip"):
         rebuild_regions(f30k.artifact, f30k.data, place / "never")
-    with pytest.raises(UnsupportedQuery, match="takes pictures, not precomputed regions"):
+    with pytest.raises(UnsupportedQuery, match="takes images, not precomputed regions"):
         rebuild_regions(clip_preset.artifact, place / "coco", place / "never")
     assert 0 < run(clip_preset, f30k.data, f30k.images) <= 600, "raw pictures of a SCAN directory"
 

@@ -205,12 +205,12 @@ def test_a_damaged_checkpoint_is_refused(run: Path, workplace: Path) -> None:
         open_checkpoint(damaged)
 
 
-def test_a_picture_finds_itself_and_a_sentence_finds_what_the_embeddings_say(
+def test_an_image_finds_itself_and_a_sentence_finds_what_the_embeddings_say(
     client: TestClient, workplace: Path, scenes: Path
 ) -> None:
     scene = json.loads((scenes / "scenes.json").read_text())["images"][5]
-    picture = (scenes / "images" / scene["filename"]).read_bytes()
-    answer = client.post("/search", files={"image": picture}, data={"target": "image", "limit": "3"})
+    image = (scenes / "images" / scene["filename"]).read_bytes()
+    answer = client.post("/search", files={"image": image}, data={"target": "image", "limit": "3"})
     assert answer.status_code == 200
     assert answer.json()["results"][0]["uri"] == scene["filename"]
 

@@ -35,7 +35,7 @@ def scan_dataset(files: ScanFiles, images: Path | None = None) -> ImageTextDatas
 
 def scan_pictures(files: ScanFiles, images: Path) -> tuple[Path, ...]:
     """The raw picture of each image; raises DataError that counts those that are not below `images`."""
-    paths = tuple(images / name for name in files.picture_names())
+    paths = tuple(images / name for name in files.image_names())
     refuse_missing_pictures(paths, images, f"{files.prefix} of {files.directory}")
     return paths
 

@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write the artifact of a checkpoint in one rename.
 
-    The fp32 graphs are compared with torch, on pictures of `check` or a few drawn scenes. A variant, "fp16" or "int8",
+    The fp32 graphs are compared with torch, on images of `check` or a few drawn scenes. A variant, "fp16" or "int8",
     is then measured on the val split of the recipe's data set (`data` and `images`: where it lies here), and its
     figures stand in the manifest. Raises TrainingError, and publishes nothing, where a cosine with torch is below
     0.9999 or a variant loses more than 1 rSum; DataError where there is no val split to measure on.

@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A data set of the recipe: a file in Karpathy's format with its pictures, or a directory in SCAN's format."""
+    """A data set of the recipe: a file in Karpathy's format with its images, or a directory in SCAN's format."""
 
     name: str
     data: Path
@@ -96,7 +96,7 @@ def held_out(config: TrainingConfig, data: Path | None, images: Path | None, cac
 
 def refuse_loss(exact: Mapping[str, float], variant: Mapping[str, float], precision: str) -> None:
     """Raise TrainingError where a variant has lost more than 1 rSum on val."""
-    if not variant["rsum"] >= exact["rsum"] - MAX_RSUM_DROP:  # nor where a figure is no number
+    if not variant["rsum"] >= exact["rsum"] - MAX_RSUM_DROP:  # nor where a figure is not a number
         raise TrainingError(
             f"the {precision} graphs have rSum {variant['rsum']:.2f} on val, the fp32 graphs {exact['rsum']:.2f}: at "
             f"most {MAX_RSUM_DROP:g} may be lost, so nothing was written; serve the fp32 model"

@@ -29,12 +29,12 @@ class Towers:
 
     @property
     def takes_pixels(self) -> bool:
-        """Whether the image tower sees pictures; otherwise precomputed regions."""
+        """Whether the image tower sees images; otherwise precomputed regions."""
         return self.backbones.image.preprocessing is not None
 
 
 def load_towers(checkpoint: Checkpoint) -> Towers:
-    """The towers of a checkpoint; what of a backbone was trained along is the checkpoint's, not the pretrained one's.
+    """The towers of a checkpoint; what of a backbone was fine-tuned is the checkpoint's, not the pretrained one's.
 
     Raises ConfigError for a backbone that is not installed and ArtifactCorrupt for one of other weights.
     """

@@ -27,7 +27,7 @@ NORMALISING = ("LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "Reduce
 # Weights of a linear layer share a scale in blocks of so many; ONNX Runtime quantises each row of what it is multiplied
 # with by the same blocks, so that an item never depends on the others of its batch.
 BLOCK = 64
-# Next to the pixels 8 bits cost most: with all convolutions in 8 bits one picture in 1,000 is at a cosine of 0.86 with
+# Next to the pixels 8 bits cost most: with all convolutions in 8 bits one image in 1,000 is at a cosine of 0.86 with
 # what it was, with these in fp32 at 0.99.
 CONVOLUTIONS_IN_FP32 = 6
 _INT8_ACTIVATIONS = 4  # "accuracy level" of MatMulNBits

@@ -12,7 +12,7 @@ from model.nn.features import LocalFeatures
 
 
 class Regions(ImageBackbone):
-    """Gives back the regions and the global feature that it is given."""
+    """Returns the regions and the global feature that it is given."""
 
     def __init__(self) -> None:
         fingerprint = f"{NAME}-{REGION_DIMENSION}-{GLOBAL_DIMENSION}"

@@ -89,7 +89,7 @@ def test_a_directory_of_another_kind_is_refused_with_both_formats(directory: Pat
 def test_a_model_id_that_does_not_follow_is_refused_with_both(directory: Path) -> None:
     expected = load_model_artifact(directory).manifest.model_id
     change_manifest(directory, lambda manifest: manifest.update(model_id="0" * 16))
-    with pytest.raises(ArtifactCorrupt, match=f"model_id 0000000000000000, but its files give {expected}"):
+    with pytest.raises(ArtifactCorrupt, match=f"model_id 0000000000000000, but its files make {expected}"):
         load_model_artifact(directory, verify=False)
 
 

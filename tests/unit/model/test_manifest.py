@@ -189,21 +189,21 @@ def test_a_failure_leaves_the_earlier_artifact(tmp_path: Path, error: BaseExcept
 
 @pytest.mark.parametrize("manifest", [None, "{}", '{"format": "other/1"}', "no json", "[]"])
 def test_a_folder_that_is_no_artifact_is_not_replaced(tmp_path: Path, manifest: str | None) -> None:
-    photographs = tmp_path / "Pictures"
-    photographs.mkdir()
-    (photographs / "one.jpg").write_bytes(b"precious")
+    images = tmp_path / "Images"
+    images.mkdir()
+    (images / "one.jpg").write_bytes(b"precious")
     if manifest is not None:
-        (photographs / "manifest.json").write_text(manifest)
-    with pytest.raises(ArtifactError, match="is not replaced"), published_directory(photographs):
+        (images / "manifest.json").write_text(manifest)
+    with pytest.raises(ArtifactError, match="is not replaced"), published_directory(images):
         pytest.fail("no work is begun that could not be published")
-    assert (photographs / "one.jpg").read_bytes() == b"precious"
+    assert (images / "one.jpg").read_bytes() == b"precious"
 
 
 def test_a_file_or_dangling_link_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for target in (tmp_path / "file", tmp_path / "link"):
-        with pytest.raises(ArtifactError, match="is no folder"), published_directory(target):
+        with pytest.raises(ArtifactError, match="is not a folder"), published_directory(target):
             pytest.fail("no work is begun that could not be published")
     assert (tmp_path / "file").read_text() == "text"
 

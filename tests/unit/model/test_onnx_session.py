@@ -15,7 +15,7 @@ from model.onnx_session import OUTPUTS, OnnxSession
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A graph that gives row `rows` of a table of three, divided by `scale`, for every output."""
+    """A graph that returns row `rows` of a table of three, divided by `scale`, for every output."""
     nodes = [
         helper.make_node("Gather", ["table", "rows"], ["gathered"]),
         helper.make_node("Div", ["gathered", "scale"], ["embedding"]),

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from model.preprocess import decode_image
-from tests.sample_images import distance, encoded, photograph
+from tests.sample_images import distance, encoded, gradient_image
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK"])
 def test_opaque_images_of_8_bits_are_not_averaged(mode: str) -> None:
     kind = "TIFF" if mode == "CMYK" else "PNG"
-    content = encoded(photograph().convert(mode), kind)
+    content = encoded(gradient_image().convert(mode), kind)
     expected = Image.open(BytesIO(content)).convert("RGB").tobytes()
     assert decode_image(content).tobytes() == expected
     assert decode_image(content, at_least=4).tobytes() == expected
@@ -22,7 +22,7 @@ def test_opaque_images_of_8_bits_are_not_averaged(mode: str) -> None:
 @pytest.mark.parametrize("size", [(2500, 1500), (1024, 1024), (300, 2100)])
 def test_transparent_images_are_averaged_on_white(size: tuple[int, int]) -> None:
     """In tiles as if it were done at once."""
-    original = photograph(*size).convert("RGBA")
+    original = gradient_image(*size).convert("RGBA")
     original.putalpha(Image.linear_gradient("L").resize(size))
     content = encoded(original, "PNG", compress_level=1)
     white = Image.new("RGBA", size, "white")

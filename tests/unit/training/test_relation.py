@@ -163,7 +163,7 @@ def test_scores_stay_in_single_precision_under_autocast() -> None:
 
 
 class Largest(TorchDispatchMode):
-    """Notes the bytes of the largest tensor that any operation gives."""
+    """Notes the bytes of the largest tensor that any operation returns."""
 
     def __init__(self) -> None:
         super().__init__()

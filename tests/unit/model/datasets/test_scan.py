@@ -64,10 +64,10 @@ def test_a_caption_may_hold_any_character(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["id_mapping.json", "../id_mapping.json"])
-def test_pictures_are_named_here_or_above(place: str, tmp_path: Path) -> None:
+def test_images_are_named_here_or_above(place: str, tmp_path: Path) -> None:
     directory = write_scan(tmp_path / "precomp", "train", IDS)
     (directory / place).write_text(json.dumps({number: f"train2014/{number}.jpg" for number in (*IDS, 99)}))
-    assert open_scan(directory, "train").picture_names() == tuple(f"train2014/{number}.jpg" for number in IDS)
+    assert open_scan(directory, "train").image_names() == tuple(f"train2014/{number}.jpg" for number in IDS)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_mapping_that_does_not_fit(mapping: str | None, message: str, tmp_path
     if mapping is not None:
         (directory / "id_mapping.json").write_text(mapping)
     with pytest.raises(DataError, match=message):
-        open_scan(directory, "train").picture_names()
+        open_scan(directory, "train").image_names()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_mapping_that_does_not_fit(mapping: str | None, message: str, tmp_path
         ({"ids": (7, 7, 3, 12)}, r"6 captions and 4 lines of 3 ids in .* no whole number"),
         ({"ids": (7, 7, 7, 3, 12, 12)}, r"6 captions and 6 lines of 3 ids in .* no whole number"),
         ({"ids": (7, 3, 12, 7)}, "has an id in two places"),
-        ({"ids": ("7", "x", "12")}, "holds a line that is no number"),
+        ({"ids": ("7", "x", "12")}, "holds a line that is not a number"),
         ({"ids": ()}, r"train_ids\.txt is empty: the split has no image"),
         ({"captions": ()}, r"train_caps\.txt is empty: the split has no image"),
         ({"regions": REGIONS[:2]}, r"train_ims\.npy has 2 rows, expected one per image \(3\) or caption \(6\)"),

@@ -1,4 +1,4 @@
-"""What backbones give: means over valid places, and groups of like length."""
+"""What backbones return: means over valid places, and groups of similar length."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Backbones that are trained along: the split network is the whole one, and only what should move moves."""
+"""Backbones that are fine-tuned: the split network is the whole one, and only what should move moves."""
 
 import pytest
 import torch

@@ -93,7 +93,7 @@ def test_nothing_that_gives_global_features_is_refused(tmp_path: Path, images: P
     for arguments in ((None, None), (images, None), (None, clip)):
         with pytest.raises(ConfigError, match=r"train_clip\.npy is not there: .*`images` and `clip`"):
             check_regions(files, *arguments)
-    (images / files.picture_names()[1]).unlink()
+    (images / files.image_names()[1]).unlink()
     with pytest.raises(DataError, match=r"1 of 3 pictures of train of .* are not below"):
         check_regions(files, images, clip)
 

@@ -41,7 +41,7 @@ def test_data_lies_where_the_recipe_or_the_options_say(tmp_path: Path) -> None:
     assert (place.name, place.data, place.images) == ("toy", Path("toy.json"), Path("toy"))
     elsewhere = held_out(config, Path("there.json"), None, tmp_path)
     assert (elsewhere.data, elsewhere.images) == (Path("there.json"), Path("toy"))
-    assert held_out(config, None, Path("pictures"), tmp_path).images == Path("pictures")
+    assert held_out(config, None, Path("images"), tmp_path).images == Path("images")
     scan = toy_config(data={"toy": DataConfig(format="scan", directory=Path("regions"), images=Path("toy"))})
     assert held_out(scan, None, None, tmp_path).data == Path("regions")
 
