@@ -25,15 +25,15 @@ app.add_typer(index_app, name="index")
 @data_app.command("scenes")
 def data_scenes(
     out: Annotated[Path, typer.Option(help="Folder to write scenes.json and images/ to.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 2000,
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 2000,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 0,
 ) -> None:
-    """Draw pictures of which it is known exactly which captions hold for which of them."""
+    """Draw images of which it is known exactly which captions hold for which of them."""
     from training.scenes import write_scenes
 
     summary = write_scenes(out, count=count, seed=seed)
     typer.echo(
-        f"{out / 'scenes.json'}: {summary.images} pictures, {summary.captions} captions, "
+        f"{out / 'scenes.json'}: {summary.images} images, {summary.captions} captions, "
         f"{summary.soft_negative_share:.0%} of them with a soft negative"
     )
 
@@ -41,11 +41,11 @@ def data_scenes(
 @data_app.command("clip")
 def data_clip(
     directory: Annotated[Path, typer.Argument(help="Data in SCAN's format, with id_mapping.json.")],
-    images: Annotated[Path, typer.Option(help="Folder of the raw pictures.")],
+    images: Annotated[Path, typer.Option(help="Folder of the raw images.")],
     clip: Annotated[Path, typer.Option(help="Directory of CLIP ViT-B/32, as transformers keeps it.")],
     cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
 ) -> None:
-    """Write CLIP's embeddings of the pictures beside the regions, as {split}_clip.npy, where they are missing."""
+    """Write CLIP's embeddings of the images beside the regions, as {split}_clip.npy, where they are missing."""
     from training.data.scan import write_clip_features
 
     for file in write_clip_features(directory, images, clip, cache):
@@ -95,7 +95,7 @@ def average(
 def evaluate(
     directory: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train` or model of `aahr export`.")],
     data: Annotated[Path, typer.Option(help="Captions in Karpathy's format, or a directory in SCAN's.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a model that takes them.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, for a model that takes them.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     protocol: Annotated[str, typer.Option(help="standard, scenes, coco-1k, coco-5k or eccv-caption.")] = "standard",
     judgments: Annotated[Path | None, typer.Option(help="CSV of expert judgments (Flickr8k).")] = None,
@@ -119,11 +119,11 @@ def export(
     precision: Annotated[
         Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 is for a GPU, int8 for a CPU.")
     ] = "fp32",
-    check: Annotated[Path | None, typer.Option(help="Pictures (and *.txt captions) to compare with torch on.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Images (and *.txt captions) to compare with torch on.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="fp16, int8: where the val split lies on which the loss is measured.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures of --data.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images of --data.")] = None,
     cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
 ) -> None:
     """Write the ONNX graphs, tokenizer, preprocessing and manifest that indexing and serving run on.
@@ -140,13 +140,13 @@ def export(
 def index_rebuild(
     model: Annotated[Path, typer.Option(help="Model artifact written by `aahr export`.")],
     out: Annotated[Path, typer.Option(help="Index directory; a new version is published in it.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of pictures, sub-folders included.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, sub-folders included.")] = None,
     captions: Annotated[Path | None, typer.Option(help="Karpathy JSON, CSV or JSON lines (image, caption).")] = None,
     strict: Annotated[bool, typer.Option(help="Captions whose image is not in the folder are an error.")] = False,
     regions: Annotated[Path | None, typer.Option(help="SCAN directory, for a model that takes regions.")] = None,
     split: Annotated[str, typer.Option(help="Of --regions: train, val or test.")] = "test",
 ) -> None:
-    """Embed pictures, or precomputed regions, with captions and publish them as a new version of the index."""
+    """Embed images, or precomputed regions, with captions and publish them as a new version of the index."""
     from index.rebuild import rebuild, rebuild_from_regions
 
     if regions is not None:
@@ -163,7 +163,7 @@ def index_rebuild(
 def index_search(
     directory: Annotated[Path, typer.Argument(help="Index directory.")],
     text: Annotated[str | None, typer.Argument(help="A sentence.")] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture file, in place of a sentence.")] = None,
+    image: Annotated[Path | None, typer.Option(help="An image file, in place of a sentence.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model artifact, where it has moved since the rebuild.")] = None,
     target: Annotated[str | None, typer.Option(help="image or text; default: the other modality of the query.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 10,
@@ -189,9 +189,9 @@ def serve(
 
 @app.command()
 def demo(
-    images: Annotated[Path | None, typer.Option(help="Your own pictures; default: drawn scenes with captions.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Your own images; default: drawn scenes with captions.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where the gallery is served.")] = 8000,
-    directory: Annotated[Path, typer.Option(help="Where model, pictures and index are kept.")] = Path("var"),
+    directory: Annotated[Path, typer.Option(help="Where model, images and index are kept.")] = Path("var"),
     checkpoint: Annotated[Path, typer.Option(help="The trained model.")] = Path("checkpoints/mini"),
     serve: Annotated[bool, typer.Option(help="Serve the gallery, or only prepare it.")] = True,
 ) -> None:

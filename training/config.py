@@ -109,8 +109,8 @@ class BatchConfig(Settings):
     captions_per_image: int = Field(default=1, ge=1)
     drop_cells: float = Field(default=0.2, ge=0, lt=1)
     change_words: float = Field(default=0.2, ge=0, lt=1)
-    flips: bool = Field(default=False, description="mirrored views of the pictures, at random")
-    crops: int = Field(default=0, ge=0, description="so many views that show a random part of each picture")
+    flips: bool = Field(default=False, description="mirrored views of the images, at random")
+    crops: int = Field(default=0, ge=0, description="so many views that show a random part of each image")
 
 
 class DataConfig(Settings):
@@ -134,12 +134,12 @@ class DataConfig(Settings):
         if self.format == "scan" and self.directory is None:
             raise ValueError("a data set of format 'scan' needs `directory`, with {split}_ims.npy and {split}_caps.txt")
         if self.clip is not None and (self.format != "scan" or self.images is None):
-            raise ValueError("`clip` sees the raw pictures of a data set of format 'scan': set `images`, their folder")
+            raise ValueError("`clip` sees the raw images of a data set of format 'scan': set `images`, their folder")
         return self
 
     @property
     def may_be_changed(self) -> bool:
-        """Whether its captions stay true of a mirrored picture and of a part of it: those of scenes do not."""
+        """Whether its captions stay true of a mirrored image and of a part of it: those of scenes do not."""
         return self.format != "scenes"
 
 
@@ -183,11 +183,11 @@ class TrainingConfig(Settings):
         for name, data in self.data.items():
             if of_regions and data.format != "scan":
                 raise ValueError(
-                    f"data.{name} holds pictures, the image backbone '{REGIONS}' takes precomputed regions: "
+                    f"data.{name} holds images, the image backbone '{REGIONS}' takes precomputed regions: "
                     "use data of format 'scan', or another image backbone"
                 )
             if not of_regions and data.format == "scan" and data.images is None:
-                raise ValueError(f"data.{name}.images is missing: this image backbone sees the raw pictures")
+                raise ValueError(f"data.{name}.images is missing: this image backbone sees the raw images")
         if of_regions and (self.batch.flips or self.model.cell_grid):
             raise ValueError("regions have no mirror image and no grid: leave batch.flips and model.cell_grid out")
         return self

@@ -24,7 +24,7 @@ def evaluate_protocol(name: str, similarity: Scores, dataset: ImageTextDataset, 
     similarities that are not finite and for data that the protocol is not about.
 
     - standard: recalls both ways, median ranks and rSum, each caption with its labelled image alone.
-    - scenes: every picture for which a caption holds is a positive: mAP@R, R-Precision and recalls both ways, and
+    - scenes: every image for which a caption holds is a positive: mAP@R, R-Precision and recalls both ways, and
       binding accuracy. For the files of `aahr data scenes`.
     - coco-1k, coco-5k: `standard` on COCO's 5,000 test images, as the mean of five folds of 1,000 and at once.
     - eccv-caption: ECCV Caption's mAP@R, R-Precision and R@1 and CxC's recalls, both ways, on COCO's test split.

@@ -1,4 +1,4 @@
-"""Differently seen pictures: what a frozen network gives for them is computed once, so that each is drawn once too."""
+"""Differently seen images: what a frozen network gives for them is computed once, so that each is drawn once too."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from training.config import BatchConfig
 
 SMALLEST_AREA = 0.5
 LARGEST_STRETCH = 0.25
-"""Natural logarithm of width to height, beside that of the picture."""
+"""Natural logarithm of width to height, beside that of the image."""
 
 
 class View(NamedTuple):
-    """How a picture is seen: as it is, mirrored, or a part of it, drawn by this number and the picture."""
+    """How an image is seen: as it is, mirrored, or a part of it, drawn by this number and the image."""
 
     mirrored: bool = False
     crop: int | None = None
@@ -36,7 +36,7 @@ def key_of_view(view: View) -> dict[str, Any]:
 
 
 def apply_view(image: Image.Image, view: View, key: str) -> Image.Image:
-    """A picture in one of its views; equal keys (hexadecimal) give equal parts."""
+    """An image in one of its views; equal keys (hexadecimal) give equal parts."""
     if view.crop is not None:
         return _random_part(image, [view.crop, int(key[:16], 16)])
     return ImageOps.mirror(image) if view.mirrored else image

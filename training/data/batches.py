@@ -24,7 +24,7 @@ class BatchPlan(NamedTuple):
     """Rows of one step: N distinct images, M of their captions."""
 
     image_rows: Rows  # [N]
-    view_of_image: Rows  # [N], which cached view of each photograph
+    view_of_image: Rows  # [N], which cached view of each image
     caption_rows: Rows  # [M]
     image_of_caption: Rows  # [M], into image_rows
 
@@ -83,7 +83,7 @@ def _captions_of_images(dataset: ImageTextDataset) -> list[Rows]:
 
 @dataclass(frozen=True)
 class Collator:
-    """Turns plans into tensors, with the size augmentation. `views` are equal tables of differently seen pictures."""
+    """Turns plans into tensors, with the size augmentation. `views` are equal tables of differently seen images."""
 
     dataset: ImageTextDataset
     views: tuple[ImageSource, ...]

@@ -32,8 +32,8 @@ from training.device import device_of, move
 from training.network import Backbones
 from training.scenes import generator_version, write_scenes
 
-PICTURES_AT_ONCE = 256
-PICTURES_OF_PCA = 1000
+REDUCED_AT_ONCE = 256
+IMAGES_OF_PCA = 1000
 SPLITS_OF_TRAINING: tuple[Split, ...] = ("train", "val")
 
 
@@ -58,7 +58,7 @@ class TokenTable:
 
 @dataclass(frozen=True, eq=False)
 class SplitFeatures:
-    """One split with everything that the network sees of it. `views` are differently seen pictures, the first plain."""
+    """One split with everything that the network sees of it. `views` are differently seen images, the first plain."""
 
     dataset: ImageTextDataset
     views: tuple[FeatureTable, ...]
@@ -156,11 +156,11 @@ def _texts(captions: tuple[str, ...], config: TrainingConfig, backbones: Backbon
 
 
 def reduced_table(cells: FeatureTable, reduction: CellReduction) -> FeatureTable:
-    """Pictures' cells through the network's own reduction, float16 in memory, a few hundred pictures at a time."""
+    """Images' cells through the network's own reduction, float16 in memory, a few hundred images at a time."""
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(cells), PICTURES_AT_ONCE):
-            rows = np.arange(start, min(start + PICTURES_AT_ONCE, len(cells)))
+        for start in range(0, len(cells), REDUCED_AT_ONCE):
+            rows = np.arange(start, min(start + REDUCED_AT_ONCE, len(cells)))
             features = cells.batch(rows).features.to(device_of(reduction))
             parts.append(reduction(features).half().cpu().numpy())
     return FeatureTable.of_regions(np.concatenate(parts), np.arange(len(cells)), cells.global_features)
@@ -173,7 +173,7 @@ def mask_token_of(backbones: Backbones) -> int | None:
 
 
 def fit_reduction(network: AAHR, cells: FeatureTable, seed: int) -> None:
-    """Fit the PCA of a network that has one on pictures of the training split, and keep it in the network."""
+    """Fit the PCA of a network that has one on images of the training split, and keep it in the network."""
     reduction = network.reduction
     if reduction is None:
         return
@@ -185,8 +185,8 @@ def fit_reduction(network: AAHR, cells: FeatureTable, seed: int) -> None:
 
 
 def _behind_tail(tail: ImageTail, cells: FeatureTable, seed: int) -> FeatureTable:
-    """What the blocks that will be trained give for some of the pictures before they are."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:PICTURES_OF_PCA])
+    """What the blocks that will be trained give for some of the images before they are."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:IMAGES_OF_PCA])
     with torch.inference_mode():
         found = move(in_parts(tail, move(cells.batch(rows), device_of(tail)), IMAGES_AT_ONCE), torch.device("cpu"))
     return FeatureTable.of_regions(found.features.half().numpy(), np.arange(len(rows)), found.global_features.numpy())
