@@ -1,4 +1,4 @@
-"""`aahr demo`: from the trained checkpoint to a gallery that is searched, in the commands that a user would give.
+"""`aahr demo`: from the trained checkpoint to a gallery that is searched, in the commands that a user would type.
 
 Each stage is a command of its own, shown before it runs. What the demo asks in the end was asked of the running server
 first, so that the answers it promises are those that the reader will get.
@@ -27,7 +27,7 @@ SCENES = 240
 # No recipe trains on the scenes of this seed: the demo's images are new to the model.
 SCENES_SEED = 2025
 READY_WITHIN_S = 120.0
-# Of the user's own images so many are tried as queries before the demo does without a promised answer.
+# At most this many of the user's own images are tried as queries before the demo gives up on a promised answer.
 OWN_IMAGES_TRIED = 20
 
 
@@ -195,7 +195,7 @@ def _holds(scenes: Mapping[str, Any], text: str) -> set[int]:
 
 
 def _ask_own(url: str, images: Path) -> tuple[Question, Question]:
-    """Nobody knows what holds for the user's images, but an image that is the query is the most similar one.
+    """No captions are known for the user's images, but an image used as the query is its own best match.
 
     Raises AahrError where no image finds itself.
     """

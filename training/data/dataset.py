@@ -101,7 +101,7 @@ def concatenate(datasets: Sequence[ImageTextDataset]) -> ImageTextDataset:
 
 
 def refuse_missing_images(paths: Sequence[Path], folder: Path, what: str) -> None:
-    """Raise DataError that counts the images of `what` that are no files, and names the first."""
+    """Raise DataError that counts the images of `what` that are not files, and names the first."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(

@@ -24,7 +24,7 @@ from training.data.extraction import make_extractor
 from training.data.shards import Features, ShardStore, concatenate
 from training.data.table import FeatureTable
 
-# Small batches: what a layer gives stays in the processor's cache.
+# Small batches: the output of a layer stays in the processor's cache.
 IMAGES_PER_BATCH, IMAGES_PER_SHARD = 8, 1024
 TEXTS_PER_BATCH, TEXTS_PER_SHARD = 32, 8192
 _TEXTS_TOKENISED_AT_ONCE = 1024
@@ -133,7 +133,7 @@ def _hash_of_image(path: Path) -> str:
 
 
 def _pixels(paths: Mapping[str, Path], preprocessing: ImagePreprocessing, view: View) -> NDArray[np.float32]:
-    """Images by the hash of their files, in one view, as the network takes them; one is decoded at a time."""
+    """Images by the hash of their files, in one view, preprocessed; one is decoded at a time."""
     try:
         return np.stack(
             [

@@ -1,4 +1,4 @@
-"""SCAN's format as training sees it: captions with their images, regions beside CLIP's embeddings of the images."""
+"""SCAN's format as training reads it: captions with their images, regions beside CLIP's embeddings of the images."""
 
 import uuid
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def scan_dataset(files: ScanFiles, images: Path | None = None) -> ImageTextDatas
 
 
 def scan_images(files: ScanFiles, images: Path) -> tuple[Path, ...]:
-    """The raw image of each image; raises DataError that counts those that are not below `images`."""
+    """The raw image file of each image; raises DataError that counts those that are not below `images`."""
     paths = tuple(images / name for name in files.picture_names())
     refuse_missing_images(paths, images, f"{files.prefix} of {files.directory}")
     return paths
@@ -73,7 +73,7 @@ def clip_features(images: Sequence[Path], clip: Path, cache: Path) -> NDArray[np
 
 
 def write_clip_features(directory: Path, images: Path, clip: Path, cache: Path) -> list[Path]:
-    """Write `{split}_clip.npy` for every split of a directory that lacks it, for who reads it without torch.
+    """Write `{split}_clip.npy` for every split of a directory that lacks it, for readers without torch.
 
     Raises DataError for a directory without any split or that cannot be written to, and as `clip_features` does.
     """

@@ -12,7 +12,7 @@ Two figures, text to image, on 0-100:
 - `binding_pairs`: share of all pairs of a holder and a soft negative that are in the right order. A random score has
   exactly 50, whatever the number of soft negatives, so it compares data sets and swaps of unequal size.
 
-Both are also given per swap, against the soft negatives of this swap alone. A tie is not "before".
+Both are also computed per swap, against the soft negatives of this swap alone. A tie is not "before".
 """
 
 from collections.abc import Mapping
