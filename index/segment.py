@@ -14,7 +14,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -119,7 +119,7 @@ def write_segment(
     *,
     dimension: int,
     queries: Embeddings | None = None,
-    options: Mapping[str, object] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Segment:
     """Write rows, given as blocks of vectors [n, D] and one table of metadata, as a segment below `segments`; open it.
 

@@ -10,7 +10,9 @@ from index.items import Embeddings, Rows
 from model.errors import InvalidInput
 
 
-def scan(vectors: Embeddings, queries: Embeddings, k: int, *, allowed: Allowed | None = None) -> tuple[Embeddings, Rows]:
+def scan(
+    vectors: Embeddings, queries: Embeddings, k: int, *, allowed: Allowed | None = None
+) -> tuple[Embeddings, Rows]:
     """Scores [Q, k], falling, and rows [Q, k] of the best among all allowed rows of vectors [N, D]."""
     queries = checked_queries(queries, dimension=vectors.shape[1])
     scores, rows = nothing_found(len(queries), k)

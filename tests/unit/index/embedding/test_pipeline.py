@@ -19,10 +19,10 @@ from index.sources import Source, read_source
 from index.sources.images import ImageReader
 from index.sources.records import RegionFeatures, SourceRecord
 from model.artifact import ModelArtifact
+from model.datasets.scan import RegionArrays
 from model.errors import AahrError, ConfigError, DataError, UnsupportedQuery
 from model.preprocess import decode_image
 from model.runtime import Runtime
-from model.scan import RegionArrays
 from tests.artifacts import write_colour_model, write_region_model
 from tests.embedded import SHARD, contents, uris, write_source
 from tests.galleries import write_picture
@@ -274,8 +274,8 @@ print(line.split()[1])
 
 def test_memory_does_not_grow_with_the_gallery(model: ModelArtifact, tmp_path: Path) -> None:
     peaks = []
-    for count in (200, 2000):
-        write_source(tmp_path / str(count), count, per_image=1)
+    for count in (200, 1200):
+        write_source(tmp_path / str(count), count, per_image=1, size=96)
         arguments = [str(model.directory), str(tmp_path / str(count)), str(tmp_path / f"work-{count}")]
         run = subprocess.run(
             [sys.executable, "-c", MEASURE, *arguments],
@@ -286,4 +286,4 @@ def test_memory_does_not_grow_with_the_gallery(model: ModelArtifact, tmp_path: P
             check=True,
         )
         peaks.append(int(run.stdout) / 1024)
-    assert peaks[1] - peaks[0] < 25, peaks  # MiB
+    assert peaks[1] - peaks[0] < 12, peaks  # MiB; the files alone are 24 MiB more, their pixels as much
