@@ -1,17 +1,16 @@
 """Items that are equal or nearly so: all groups of a gallery, and hits without the likes of better ones."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.collection import Hit, SearchOptions
+from index.collection import Collection, Hit, SearchOptions
 from index.grouping import Groups
-from index.items import Embeddings, Item, Modality, Rows
+from index.items import Embeddings, Modality, Rows
 from model.errors import InvalidInput
 
 # Up to as many distinct items every pair is compared; beyond, each item with the best hits of a search for it.
@@ -35,19 +34,7 @@ class Group:
     exact: bool
 
 
-class Listed(Protocol):
-    """A collection whose items can be listed."""
-
-    def count(self, modality: Modality) -> int: ...
-
-    def items(self, modality: Modality) -> Iterator[Item]: ...
-
-    def embedding(self, item_id: str) -> NDArray[np.float32]: ...
-
-    def search(self, queries: Embeddings, target: Modality, options: SearchOptions) -> list[list[Hit]]: ...
-
-
-def duplicates_of(collection: Listed, modality: Modality, threshold: float) -> list[Group]:
+def duplicates_of(collection: Collection, modality: Modality, threshold: float) -> list[Group]:
     """The groups among the items of one modality, as `find_duplicates` returns them.
 
     The embeddings are copied to a temporary file: memory stays bounded but for the ids.

@@ -1,14 +1,13 @@
 """One version of a Milvus store, open for reading."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.collection import Hit, Ordering, SearchOptions
+from index.collection import Hit, Ordering, SearchOptions, checked_queries
 from index.collection.milvus.catalog import Catalog
 from index.collection.milvus.connection import PAGE_ROWS, Connection
 from index.collection.milvus.expressions import both, quoted
@@ -18,6 +17,7 @@ from index.collection.milvus.ranking import Ranked, Rows, Wanted, best_rows, sca
 from index.collection.milvus.schema import ITEM_FIELDS, item_of, key_of
 from index.items import Embeddings, Item, Modality
 from index.manifest import IndexedModel
+from index.sources.images import image_file
 from model.errors import InvalidInput, ItemNotFound
 
 # Milvus searches no further than this, offset and limit together.
@@ -115,6 +115,12 @@ class MilvusCollection:
         items = self._items(target, {row.pk for page in pages for row in page})
         return [[Hit(row.score, items[row.pk]) for row in page] for page in pages]
 
+    def items(self, modality: Modality) -> Iterator[Item]:
+        """All items of one modality, a page of them in memory."""
+        rows = self.rows[modality]
+        for page in self._connection.pages(rows.name, rows.visible, ITEM_FIELDS):
+            yield from (item_of(modality, row) for row in page)
+
     def item(self, item_id: str) -> Item:
         """The item of this id; raises ItemNotFound."""
         return self._find(item_id)[0]
@@ -125,27 +131,14 @@ class MilvusCollection:
 
     def image_path(self, item_id: str) -> Path:
         """The image file of an item (of a caption: of its image); raises ItemNotFound."""
-        uri = self.item(item_id).uri
-        root = Path(os.path.realpath(self.images_root))
-        path = Path(os.path.realpath(root / uri))
-        if not path.is_relative_to(root) or not path.is_file():
-            raise ItemNotFound(f"the image {uri!r:.80} is not below the images root; rebuild the index")
-        return path
+        return image_file(self.images_root, self.item(item_id).uri)
 
     def close(self) -> None:
         """Disconnect."""
         self._connection.close()
 
     def _checked(self, queries: Embeddings, options: SearchOptions) -> Embeddings:
-        queries = np.ascontiguousarray(queries, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.model.dimension:
-            raise InvalidInput(
-                f"queries of shape {queries.shape} do not fit an index of dimension {self.model.dimension}"
-            )
-        if not np.isfinite(queries).all():
-            raise InvalidInput("the embedding of a query has values that are not finite")
-        if options.limit < 1 or options.offset < 0:
-            raise InvalidInput(f"limit {options.limit} must be at least 1 and offset {options.offset} at least 0")
+        queries = checked_queries(queries, self.model.dimension, options)
         known = _PARAMS[self.manifest.index_kind]
         for name, value in (options.params or {}).items():
             if name not in known:
