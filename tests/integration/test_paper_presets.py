@@ -19,7 +19,7 @@ from service.app import create_app
 from service.cache import make_cache
 from service.engine import Engine
 from service.settings import read_settings
-from tests.galleries import open_index, picture_bytes, rebuild_index, rebuild_regions
+from tests.galleries import image_bytes, open_index, rebuild_index, rebuild_regions
 from tests.presets import TEST_IDS, TRAIN_IDS, VAL_IDS, Way, recipe, walk, write_karpathy
 from tests.scan_files import globals_of, regions_of, write_pictures, write_scan
 from tests.tiny_transformers import write_bert, write_clip
@@ -152,7 +152,7 @@ def test_words_find_regions_and_a_picture_is_refused(f30k: Way, place: Path, cli
         answer = client.post("/search", json={"text": "the red dog", "limit": len(TEST_IDS)})
         assert answer.status_code == 200
         found = answer.json()["results"]
-        refused = client.post("/search", files={"image": picture_bytes("red")})
+        refused = client.post("/search", files={"image": image_bytes("red")})
         assert refused.status_code == 422
         assert "takes precomputed regions" in refused.text
         shown = client.get(f"/items/{found[0]['id']}/image")
