@@ -1,5 +1,6 @@
 """Arrow IPC files, written batch by batch and read through a memory map, with what is damaged refused."""
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,20 +28,41 @@ def corrupt_unless_readable(path: Path) -> Iterator[None]:
         raise _corrupt(path, error) from error
 
 
-def read_batches(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
-    """The record batches of a file, memory-mapped; raises ArtifactMissing, ArtifactCorrupt and OSError.
+class ArrowFile:
+    """The record batches of a file, memory-mapped: what is read, and what lies beside it, becomes resident."""
 
-    Every access to a batch stays within its buffers; texts are not checked to be UTF-8.
-    """
-    with corrupt_unless_readable(path):
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        if not reader.schema.equals(schema):
-            raise ValueError(f"it has the columns {reader.schema.names}, not {schema.names}")
-        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-        for batch in batches:
-            batch.validate()
-            _check_columns(batch)
-        return batches
+    def __init__(self, mapped: mmap.mmap, batches: list[pa.RecordBatch]) -> None:
+        self._mapped = mapped
+        self.batches = batches
+
+    @classmethod
+    def open(cls, path: Path, schema: pa.Schema) -> "ArrowFile":
+        """Raises ArtifactMissing, ArtifactCorrupt and OSError.
+
+        Every access to a batch stays within its buffers; texts are not checked to be UTF-8.
+        """
+        with corrupt_unless_readable(path), path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
+            if not reader.schema.equals(schema):
+                raise ValueError(f"it has the columns {reader.schema.names}, not {schema.names}")
+            batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+            for batch in batches:
+                batch.validate()
+                _check_columns(batch)
+        opened = cls(mapped, batches)
+        opened.release()
+        return opened
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file: all that can be resident."""
+        return len(self._mapped)
+
+    def release(self) -> None:
+        """Let go of the pages in memory; whatever is read again comes from the page cache."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _check_columns(batch: pa.RecordBatch) -> None:

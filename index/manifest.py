@@ -1,26 +1,32 @@
-"""What a published index says about itself: its model, its files, its counts, and where things lay."""
+"""The manifest of a version: which segments it is made of, which of their rows are deleted, and what it came from."""
 
 import hashlib
 import os
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from index.items import Modality
 from model.manifest import FileEntry
 
-INDEX_FORMAT: Literal["aahr-index/1"] = "aahr-index/1"
+VersionKind = Literal["rebuild", "upsert", "delete", "compact"]
+INDEX_FORMAT: Literal["aahr-index/2"] = "aahr-index/2"
 
 
-class ModelIdentity(Protocol):
-    """What tells one model from another: a `ModelManifest` has it, and so has a `Runtime`."""
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A published version: `kind` is the change that made it, `images` and `texts` are its numbers of items."""
 
-    @property
-    def model_id(self) -> str: ...
-
-    @property
-    def dimension(self) -> int: ...
+    version: str
+    created_at: datetime
+    kind: VersionKind
+    images: int
+    texts: int
+    index_id: str
+    current: bool
 
 
 class IndexedModel(BaseModel):
@@ -34,44 +40,73 @@ class IndexedModel(BaseModel):
     directory: str
 
 
-class Counts(BaseModel):
-    """Rows of each modality, rejects, and captions left out because their picture is not in the index."""
+class SegmentReference(BaseModel):
+    """One segment of a version: its id, the hash of its manifest, its live and its deleted rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    image: int = Field(ge=0)
-    text: int = Field(ge=0)
-    rejects: int = Field(ge=0)
-    left_out: int = Field(ge=0)
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    modality: Modality
+    manifest_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    rows: int = Field(gt=0)
+    deleted: int = Field(default=0, ge=0)
 
-    def of(self, modality: Modality) -> int:
-        """The number of rows of one modality."""
-        return self.image if modality is Modality.IMAGE else self.text
+    @property
+    def deleted_file(self) -> str:
+        """The file of the version that lists the deleted rows; it is there where `deleted` is not 0."""
+        return f"deleted-{self.id}.npy"
 
 
-class IndexManifest(BaseModel):
-    """The manifest of one version; `index_directory` and `images_root` are absolute paths at the time of writing."""
+class VersionManifest(BaseModel):
+    """What a version says of itself; `index_directory` and `images_root` are absolute paths at the time of writing.
+
+    `parent` is the version that a change was made to, and `base` the rebuild or compaction that its main segments are
+    from (a version of its own kind names itself).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    format: Literal["aahr-index/1"]
+    format: Literal["aahr-index/2"]
     version: str = Field(pattern=r"^\d{6,}$")
+    kind: VersionKind
+    base: str
+    parent: str | None
     created_at: AwareDatetime
     index_directory: str
     images_root: str
     model: IndexedModel
-    engines: dict[Modality, Literal["flat-ip", "hnsw-ip"]]
-    counts: Counts
+    segments: tuple[SegmentReference, ...]
+    rejects: int = Field(default=0, ge=0)
+    left_out: int = Field(default=0, ge=0)
     files: dict[str, FileEntry]
+
+    def count(self, modality: Modality) -> int:
+        """The number of live rows of one modality."""
+        return sum(part.rows - part.deleted for part in self.segments if part.modality is modality)
 
     @property
     def index_id(self) -> str:
-        """First 16 hex digits of the SHA-256 over the sorted lines `name:sha256`: equal contents, equal answers.
+        """First 16 hex digits of the SHA-256 over model, segments and deleted rows: equal contents, equal answers.
 
         A version number alone tells nothing once an index directory was deleted and built anew.
         """
-        lines = "".join(f"{name}:{self.files[name].sha256}\n" for name in sorted(self.files))
-        return hashlib.sha256(f"{self.model.model_id}\n{lines}".encode()).hexdigest()[:16]
+        lines = [self.model.model_id]
+        for part in self.segments:
+            deleted = self.files[part.deleted_file].sha256 if part.deleted else ""
+            lines.append(f"{part.modality}:{part.id}:{deleted}")
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def info(self, *, current: bool) -> VersionInfo:
+        """The short form, for listings."""
+        return VersionInfo(
+            version=self.version,
+            created_at=self.created_at,
+            kind=self.kind,
+            images=self.count(Modality.IMAGE),
+            texts=self.count(Modality.TEXT),
+            index_id=self.index_id,
+            current=current,
+        )
 
     def locate(self, recorded: str, index_directory: Path) -> Path:
         """Where a recorded directory is now: at its path, or else on the same way from the index, which may have moved.

@@ -1,7 +1,7 @@
 """Metadata of the rows of a segment, in columns that stay on disk: Arrow, memory-mapped.
 
 An item becomes a Python object only when it is a hit. The files of a directory: `metadata.arrow` with the columns of
-SCHEMA, `ids.npy` and `image_ids.npy` from an id to its rows, and the columns of the payloads for filters.
+SCHEMA, `ids.arrow` and `image_ids.arrow` from an id to its rows, and the columns of the payloads for filters.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.arrow_file import BATCH_ROWS, corrupt_unless_readable, read_batches
+from index.arrow_file import BATCH_ROWS, ArrowFile, corrupt_unless_readable
 from index.digests import DigestIndex, Digests, digest_texts, write_digests
 from index.filters import Condition, Filter
 from index.filters.mask import Mask, filter_mask
@@ -36,9 +36,18 @@ SCHEMA = pa.schema(
 )
 
 _TABLE_FILE = "metadata.arrow"
-_IDS_FILE = "ids.npy"
-_IMAGE_IDS_FILE = "image_ids.npy"
+_IDS_FILE = "ids.arrow"
+_IMAGE_IDS_FILE = "image_ids.arrow"
 METADATA_FILES = (_TABLE_FILE, _IDS_FILE, _IMAGE_IDS_FILE, PATHS_FILE, *VALUE_FILES.values())
+
+_ITEM_COLUMNS = [SCHEMA.names.index(name) for name in ("id", "uri", "caption", "payload")]
+# Linux maps the 64 KiB around what is read: offsets and values of four columns.
+_BYTES_TOUCHED = 8 * 64 * 1024
+_RESIDENT_A_ROW = 100
+_RESIDENT = 64 * 2**20
+
+# Arrow makes Python objects of a whole batch without letting another thread run.
+_PYTHON_ROWS = 2048
 
 
 def write_metadata(directory: Path, table: pa.Table) -> None:
@@ -64,11 +73,11 @@ def write_metadata(directory: Path, table: pa.Table) -> None:
 class Metadata:
     """The metadata of N rows, memory-mapped; every method may be called from many threads at once."""
 
-    def __init__(
-        self, batches: list[pa.RecordBatch], ids: DigestIndex, image_ids: DigestIndex, payloads: PayloadColumns
-    ) -> None:
-        self._batches = batches
-        self._starts = np.cumsum([0, *(len(batch) for batch in batches)])
+    def __init__(self, file: ArrowFile, ids: DigestIndex, image_ids: DigestIndex, payloads: PayloadColumns) -> None:
+        self._file = file
+        self._batches = file.batches
+        self._starts = np.cumsum([0, *(len(batch) for batch in file.batches)])
+        self._touched = 0
         self._ids = ids
         self._image_ids = image_ids
         self._payloads = payloads
@@ -76,10 +85,10 @@ class Metadata:
     @classmethod
     def open(cls, directory: Path) -> "Metadata":
         """Map what `write_metadata` wrote; raises ArtifactMissing, ArtifactCorrupt and OSError."""
-        batches = read_batches(directory / _TABLE_FILE, SCHEMA)
-        size = sum(len(batch) for batch in batches)
+        file = ArrowFile.open(directory / _TABLE_FILE, SCHEMA)
+        size = sum(len(batch) for batch in file.batches)
         return cls(
-            batches,
+            file,
             DigestIndex.open(directory / _IDS_FILE, size),
             DigestIndex.open(directory / _IMAGE_IDS_FILE, size),
             PayloadColumns.open(directory, size),
@@ -90,13 +99,16 @@ class Metadata:
         """Number of rows N."""
         return int(self._starts[-1])
 
+    @property
+    def columns(self) -> pa.Table:
+        """The columns of SCHEMA, still on disk."""
+        return pa.Table.from_batches(self._batches, SCHEMA)
+
     def item(self, row: int, modality: Modality) -> Item:
         """The item of a row; raises IndexError beyond N, and ArtifactCorrupt."""
         batch, place = self._place(row)
         with _readable():
-            item_id, uri, caption, payload = (
-                batch.column(name)[place].as_py() for name in ("id", "uri", "caption", "payload")
-            )
+            item_id, uri, caption, payload = (batch.column(column)[place].as_py() for column in _ITEM_COLUMNS)
             return Item(item_id, modality, uri, caption, _parsed(payload))
 
     def items(self, rows: Rows, modality: Modality) -> list[Item]:
@@ -105,10 +117,9 @@ class Metadata:
 
     def ids(self, rows: Rows) -> list[str]:
         """The ids of rows, in their order; raises IndexError beyond N, and ArtifactCorrupt."""
-        taken = self._take(rows, ["id"])["id"]
+        taken = self._take(rows, ["id"])
         with _readable():
-            ids: list[str] = taken.to_pylist()
-            return ids
+            return list(_texts(taken, "id"))
 
     def row_of(self, item_id: str) -> int | None:
         """The row of an id; None where there is none."""
@@ -136,7 +147,9 @@ class Metadata:
     def mask(self, filter: Filter) -> Mask:
         """Whether the filter holds for each row [N]."""
         with _readable():
-            return filter_mask(filter, self)
+            mask = filter_mask(filter, self)
+        self._touch(self.size)
+        return mask
 
     def table(self, rows: Rows) -> pa.Table:
         """The columns of SCHEMA of rows, in their order, copied; raises IndexError beyond N."""
@@ -163,14 +176,25 @@ class Metadata:
     def _place(self, row: int) -> tuple[pa.RecordBatch, int]:
         if not 0 <= row < self.size:
             raise IndexError(f"row {row} of {self.size}")
+        self._touch(1)
         number = int(np.searchsorted(self._starts, row, "right")) - 1
         return self._batches[number], row - int(self._starts[number])
+
+    def _touch(self, rows: int) -> None:
+        """Keep what is resident small beside the vectors: pages come in with each row and would never leave."""
+        self._touched += rows
+        resident = min(self._touched * _BYTES_TOUCHED, self._file.bytes + self._payloads.bytes)
+        if resident > max(_RESIDENT, _RESIDENT_A_ROW * self.size):
+            self._touched = 0
+            self._file.release()
+            self._payloads.release()
 
     def _take(self, rows: Rows, columns: list[str]) -> pa.Table:
         """Rows batch by batch, put into their order at the end: so that nothing joins whole columns."""
         rows = np.asarray(rows, np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.size:
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {self.size}")
+        self._touch(len(rows))
         order = np.argsort(rows, kind="stable")
         rising = rows[order]
         cuts = np.searchsorted(rising, self._starts)
@@ -200,7 +224,7 @@ def _digests(table: pa.Table, column: str) -> Digests:
 
 
 def _texts(table: pa.Table, column: str) -> Iterator[str]:
-    for batch in table.select([column]).to_batches(max_chunksize=BATCH_ROWS):
+    for batch in table.select([column]).to_batches(max_chunksize=_PYTHON_ROWS):
         yield from batch.column(0).to_pylist()
 
 

@@ -6,6 +6,7 @@ A filter reads the values of its path and no others.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from enum import StrEnum
@@ -17,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index.arrow_file import BATCH_ROWS, read_batches
-from index.payload import INT64, check_payload, plain_values
+from index.arrow_file import BATCH_ROWS, ArrowFile
+from index.payload import INT64, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, InvalidPayload, check_payload, plain_values
 from model.errors import ArtifactCorrupt
 
 
@@ -47,6 +48,10 @@ _PATHS_SCHEMA = pa.schema(
 )
 _FLUSH_BYTES = 32 * 2**20
 
+_SMALL = MAX_PAYLOAD_BYTES // 6  # characters; as JSON a character has at most six bytes
+# Half surrogates are written as escapes, and numbers beyond 64 bits or any float with many digits or an exponent.
+_PECULIAR = re.compile(r"\\u|\d{19}|\d[eE]|NaN|Infinity")
+
 _ByPath = dict[str, tuple[list[int], list[Any]]]  # rows and values of each path
 
 
@@ -57,17 +62,17 @@ def _values_schema(kind: Kind) -> pa.Schema:
 class PayloadColumns:
     """The columns of a directory, memory-mapped; `size` is the number of rows."""
 
-    def __init__(self, paths: pa.Table, batches: dict[Kind, list[pa.RecordBatch]], size: int) -> None:
-        self._paths = paths
-        self._batches = batches
+    def __init__(self, paths: ArrowFile, values: dict[Kind, ArrowFile], size: int) -> None:
+        self._paths = pa.Table.from_batches(paths.batches, _PATHS_SCHEMA)
+        self._values = values
         self._size = size
 
     @classmethod
     def open(cls, directory: Path, size: int) -> "PayloadColumns":
-        """Raises ArtifactMissing and ArtifactCorrupt."""
-        paths = read_batches(directory / PATHS_FILE, _PATHS_SCHEMA)
-        batches = {kind: read_batches(directory / name, _values_schema(kind)) for kind, name in VALUE_FILES.items()}
-        return cls(pa.Table.from_batches(paths, _PATHS_SCHEMA), batches, size)
+        """Raises ArtifactMissing, ArtifactCorrupt and OSError."""
+        paths = ArrowFile.open(directory / PATHS_FILE, _PATHS_SCHEMA)
+        files = {kind: ArrowFile.open(directory / name, _values_schema(kind)) for kind, name in VALUE_FILES.items()}
+        return cls(paths, files, size)
 
     def at(self, path: str) -> Iterator[tuple[Kind, NDArray[np.uint32], pa.Array]]:
         """The values met at a path, a batch at a time: their kind, rows [n] and values [n]; raises ArtifactCorrupt."""
@@ -77,8 +82,18 @@ class PayloadColumns:
                 raise ArtifactCorrupt(f"{VALUE_FILES[kind]} names rows that are not there; rebuild the index")
             yield kind, rows, values
 
+    @property
+    def bytes(self) -> int:
+        """Size of the files of values."""
+        return sum(file.bytes for file in self._values.values())
+
+    def release(self) -> None:
+        """Let go of the pages in memory."""
+        for file in self._values.values():
+            file.release()
+
     def _slice(self, entry: dict[str, Any]) -> tuple[Kind, NDArray[np.uint32], pa.Array]:
-        batches = self._batches.get(entry["kind"], [])
+        batches = self._values[entry["kind"]].batches if entry["kind"] in self._values else []
         start, stop = entry["start"], entry["stop"]
         if not (0 <= entry["batch"] < len(batches) and 0 <= start <= stop <= len(batches[entry["batch"]])):
             raise ArtifactCorrupt(f"{PATHS_FILE} names values that are not there; rebuild the index")
@@ -116,13 +131,11 @@ class _Writer:
                 self._flush()
 
     def add(self, row: int, payload: str) -> None:
-        value = json.loads(payload)
-        check_payload(value)
-        for path, plain in plain_values(value):
-            kind, plain = kind_of(plain)
+        for path, plain in plain_values(_parsed(payload)):
+            kind, stored = kind_of(plain)
             rows, values = self._gathered[kind].setdefault(path, ([], []))
             rows.append(row)
-            values.append(plain)
+            values.append(stored)
         self._rows += 1
         self._bytes += len(payload)
         if self._rows >= BATCH_ROWS or self._bytes >= _FLUSH_BYTES:
@@ -165,7 +178,21 @@ class _Writer:
         self._rows = self._bytes = 0
 
 
+def _parsed(payload: str) -> dict[str, Any]:
+    """The payload, checked in full where a look at its text does not do: this runs for every row of a version."""
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload(f"the payload {payload!r:.40} is not JSON ({error!s:.60})") from error
+    nesting = payload.count("{") + payload.count("[")
+    if not isinstance(value, dict) or nesting > MAX_PAYLOAD_DEPTH or len(payload) > _SMALL or _PECULIAR.search(payload):
+        check_payload(value)
+    payload_object: dict[str, Any] = value
+    return payload_object
+
+
 def kind_of(value: bool | int | float | str) -> tuple[Kind, bool | int | float | str]:
+    """The kind of a plain value, and the value as it is stored and compared."""
     match value:
         case bool():
             return Kind.BOOLEAN, value

@@ -1,4 +1,4 @@
-"""Embed a folder of pictures with their captions and publish them as a new version of an index."""
+"""From images and captions to a published version: a whole index, or some images more in one that is there."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,130 +7,210 @@ from pathlib import Path
 
 from rich.console import Console
 
-from index.captions import read_captions
-from index.captions.records import MatchedCaptions, match_captions
-from index.draft import Draft, Embedded, embedded_captions, embedded_pictures, embedded_regions, make_draft
-from index.embed import Track
-from index.manifest import IndexManifest
-from index.pictures import FoundPictures, find_pictures
+from index.ann.memory import memory_share
+from index.collection import Collection
+from index.collection.open import is_local, open_store
+from index.collection.store import Store
+from index.embedding import MAX_REJECTS, Settings, discard, embed_source
+from index.manifest import VersionInfo
+from index.pending import PendingVersion
 from index.progress import embedding_progress
-from index.publish import publish, rebuild_lock
-from index.regions import read_region_gallery
+from index.queries import check_model
 from index.rejects import Reject, printable
+from index.sources import Source, read_regions, read_source
+from index.sources.rebase import rebased
 from model.artifact import ModelArtifact, load_model_artifact
-from model.errors import DataError
-from model.runtime import Runtime
+from model.errors import ArtifactCorrupt, ArtifactMissing, ConfigError, InvalidInput, ItemNotFound
 
-_NAMES_SHOWN = 3
+_REJECTS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class SourceChoice:
+    """What is to be indexed, as a user names it: images with captions beside them, a table, or regions."""
+
+    images: str | None = None
+    captions: Path | None = None
+    table: Path | None = None
+    strict: bool = False
+    regions: Path | None = None
+    split: str = "test"
+
+    def read(self, leave_out: Path | None = None) -> Source:
+        """The records; raises ConfigError where the parts do not fit together, DataError for what cannot be read."""
+        images = None if self.images is None else Path(self.images)
+        if self.regions is not None:
+            if self.captions is not None or self.table is not None or self.strict:
+                raise ConfigError(
+                    "--regions have their captions beside them; leave out --captions, --table and --strict"
+                )
+            return read_regions(self.regions, self.split, images)
+        if self.table is not None:
+            if self.captions is not None:
+                raise ConfigError("--table holds captions itself; leave out --captions")
+            return read_source(self.table, root=images)
+        if self.images is None:
+            raise ConfigError("there is nothing to index: give --images, --table, or --regions")
+        return read_source(self.images, captions=self.captions, strict=self.strict, leave_out=leave_out)
+
+
+@dataclass(frozen=True)
+class AnnChoice:
+    """What is wanted of the nearest-neighbour index; what is not said is chosen and tuned."""
+
+    kind: str | None = None
+    memory: str | None = None
+    recall: float = 0.95
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How images are embedded; see `index.embedding.Settings`. `engine` "ray" takes a Ray cluster, or this machine."""
+
+    workers: int | None = None
+    batch: int | None = None
+    max_rejects: float = MAX_REJECTS
+    engine: str = "local"
+    ray_address: str | None = None
+
+    def settings(self) -> Settings:
+        """As the pipeline takes them."""
+        if self.engine != "ray":
+            return Settings(self.workers, self.batch, self.max_rejects)
+        from index.embedding.ray import RayTasks  # ray is an extra
+
+        return Settings(None, self.batch, max_rejects=self.max_rejects, engine=RayTasks(self.ray_address, self.workers))
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a rebuild did; `images_per_second` is the rate of decoding and encoding alone."""
+    """What was published, and what it took; `rate` is images a second of decoding and encoding."""
 
-    manifest: IndexManifest
+    info: VersionInfo
+    rejects: Sequence[Reject]
+    left_out: int
     seconds: float
-    images_per_second: float
+    rate: float
 
     def __str__(self) -> str:
-        counts = self.manifest.counts
+        info = self.info
         return (
-            f"version {self.manifest.version}: {counts.image} images, {counts.text} captions, "
-            f"{counts.rejects} rejects, {counts.left_out} captions left out, "
-            f"{self.seconds:.1f} s, {self.images_per_second:.0f} images per second"
+            f"version {info.version}: {info.images} images, {info.texts} captions, {len(self.rejects)} rejects, "
+            f"{self.left_out} captions left out, {self.seconds:.1f} s, {self.rate:.0f} images per second"
         )
 
 
-@dataclass(frozen=True)
-class Source:
-    """What is to be indexed: the images with their captions, and how they become embeddings."""
-
-    found: FoundPictures
-    matched: MatchedCaptions
-    embed: Callable[[Runtime, Track], Embedded[str]]
-
-
 def rebuild(
-    model_directory: Path, images: Path, out: Path, captions: Path | None = None, strict: bool = False
+    model_directory: Path,
+    out: str | Path,
+    choice: SourceChoice,
+    ann: AnnChoice = AnnChoice(),
+    embedding: Embedding = Embedding(),
 ) -> Summary:
-    """Build an index in `out` from the pictures below `images`, and print a summary as the last line.
+    """Publish an index of everything in a source as a new version in `out`, and print a summary as the last line.
 
-    Captions whose picture is not in the index are left out and counted; with `strict`, captions of a picture that is
-    not in the folder are an error. Whatever goes wrong, the version that was current stays. Raises DataError for a
-    folder without a usable picture and for a faulty caption file, UnsupportedQuery for a model that takes no pictures,
-    and ArtifactError for a model or an index directory that cannot be used.
+    What an interrupted run has embedded is used again, and so are images and captions of the current version that have
+    not changed. Whatever goes wrong, the version that was current stays. Raises DataError for a source that cannot be
+    used, UnsupportedQuery for a model of the other kind, and ArtifactError for a model or an index that cannot be used.
     """
     started, console = time.monotonic(), _console()
     artifact = load_model_artifact(model_directory)
-    found = find_pictures(images, leave_out=out)
-    console.print(f"{len(found.uris)} pictures in {images}, {found.ignored} files of other kinds ignored")
-    matched = _matched(captions, found, console, strict)
-    source = Source(found, matched, lambda runtime, track: embedded_pictures(runtime, found, track))
-    return _publish(artifact, source, out, console, started)
+    source = choice.read(leave_out=Path(out) if is_local(out) else None)
+    dimension = artifact.manifest.dimension
+    share = memory_share(ann.memory, len(source.records) + source.captions, dimension)
+    store = open_store(out, {"kind": ann.kind, "recall": ann.recall, "memory_share": share})
+    _describe(source, console)
+    return _embed_and(store.publish, store, _current(store), artifact, source, embedding, (console, started))
 
 
-def rebuild_from_regions(
-    model_directory: Path, regions: Path, out: Path, split: str = "test", images: Path | None = None
+def change(
+    location: str | Path,
+    choice: SourceChoice,
+    embedding: Embedding = Embedding(),
+    model_directory: Path | None = None,
+    *,
+    replace: bool,
 ) -> Summary:
-    """Build an index in `out` from one split of a SCAN directory, with its captions; see `rebuild`.
+    """Put the images of a source with their captions into an index, and print a summary as the last line.
 
-    With `images`, the folder of the raw pictures, items are named and shown by them, else named by their ids. Raises
-    DataError for files that do not fit, and UnsupportedQuery for a model that takes pictures.
+    With `replace`, images that are there already are replaced together with their captions, else one refuses all.
+    Raises as `rebuild`, and InvalidInput for an image that is there already.
     """
     started, console = time.monotonic(), _console()
-    artifact = load_model_artifact(model_directory)
-    gallery = read_region_gallery(regions, split, images)
-    console.print(f"regions of {len(gallery.found.uris)} images in {regions}, split {split}")
-    source = Source(gallery.found, gallery.captions, lambda runtime, track: embedded_regions(runtime, gallery, track))
-    return _publish(artifact, source, out, console, started)
+    store = open_store(location)
+    collection = store.open()
+    artifact = load_model_artifact(model_directory or collection.model_directory)
+    check_model(collection, artifact.manifest)
+    source = rebased(choice.read(), collection.images_root)
+    if not replace:
+        _refuse_known(collection, source)
+    _describe(source, console)
+
+    def upsert(pending: PendingVersion) -> VersionInfo:
+        return store.upsert(pending.rows, replace_captions=True)
+
+    return _embed_and(upsert, store, collection, artifact, source, embedding, (console, started))
 
 
-def _console() -> Console:
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-
-
-def _publish(artifact: ModelArtifact, source: Source, out: Path, console: Console, started: float) -> Summary:
-    with rebuild_lock(out):
+def _embed_and(
+    publish: Callable[[PendingVersion], VersionInfo],
+    store: Store,
+    current: Collection | None,
+    artifact: ModelArtifact,
+    source: Source,
+    embedding: Embedding,
+    shown: tuple[Console, float],
+) -> Summary:
+    console, started = shown
+    settings = embedding.settings()
+    with store.workspace() as work:
+        begun = time.monotonic()
         with embedding_progress(console) as track:
-            draft, rate = _embed(artifact, source, track)
-        manifest = publish(out, draft)
-    _show_rejects(draft.rejects, console)
-    summary = Summary(manifest, time.monotonic() - started, rate)
+            known = None if current is None else current.known()
+            pending = embed_source(source, artifact, work, settings, known=known, track=track, tell=console.print)
+        rate = len(source.records) / (time.monotonic() - begun)
+        info = publish(pending)
+        discard(work)
+    _show_rejects(pending.rejects, console)
+    summary = Summary(info, pending.rejects, pending.left_out, time.monotonic() - started, rate)
     print(summary)
     return summary
 
 
-def _matched(captions: Path | None, found: FoundPictures, console: Console, strict: bool) -> MatchedCaptions:
-    if captions is None:
-        return MatchedCaptions({}, ())
-    matched = match_captions(read_captions(captions), set(found.uris), captions)
-    if matched.left_out:
-        count = sum(len(image.captions) for image in matched.left_out)
-        names = _first_of([image.uris[0] for image in matched.left_out])
-        message = f"{count} captions in {captions} are of pictures that are not in {found.root}: {names}"
-        if strict:
-            raise DataError(f"{message}; add the pictures, or leave out --strict")
-        console.print(f"{message}; they are left out")
-    return matched
+def _current(store: Store) -> Collection | None:
+    """The version that is served now; what it holds need not be embedded again, and it may be gone or damaged."""
+    try:
+        return store.open()
+    except (ArtifactMissing, ArtifactCorrupt):
+        return None
 
 
-def _embed(artifact: ModelArtifact, source: Source, track: Track) -> tuple[Draft, float]:
-    """The draft of the new version, and pictures per second."""
-    with Runtime.load(artifact) as runtime:
-        started = time.monotonic()
-        pictures = source.embed(runtime, track)
-        rate = len(source.found.uris) / (time.monotonic() - started)
-        texts = embedded_captions(runtime, pictures.things, source.matched, track)
-    return make_draft(artifact, source.found, source.matched, pictures, texts), rate
+def _refuse_known(collection: Collection, source: Source) -> None:
+    for record in source.records:
+        try:
+            collection.item(record.id)
+        except ItemNotFound:
+            continue
+        raise InvalidInput(
+            f"the image {printable(record.uri)} ({record.id}) is in the index already and nothing was added; "
+            "`aahr index upsert` replaces it"
+        )
+
+
+def _describe(source: Source, console: Console) -> None:
+    console.print(
+        f"{len(source.records)} images in {source.images_root}, {source.ignored} files of other kinds ignored"
+    )
+    for note in source.notes:
+        console.print(note)
 
 
 def _show_rejects(rejects: Sequence[Reject], console: Console) -> None:
-    for reject in rejects[:_NAMES_SHOWN]:
+    for reject in rejects[:_REJECTS_SHOWN]:
         console.print(f"rejected: {printable(reject.uri)}: {printable(reject.reason)}")
-    if len(rejects) > _NAMES_SHOWN:
+    if len(rejects) > _REJECTS_SHOWN:
         console.print(f"… {len(rejects)} rejects in all, listed in rejects.jsonl of the new version")
 
 
-def _first_of(names: Sequence[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

@@ -10,9 +10,11 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from index.collection import Collection, SearchOptions
+from index.collection.open import open_store
+from index.collection.store import Store
 from index.items import Modality
-from index.search import LoadedIndex, check_model, resolve_target
-from index.store import load_index
+from index.queries import check_model, resolve_target, search_unique
 from model.errors import InvalidInput
 from model.preprocess import decode_image
 from model.runtime import Runtime
@@ -43,28 +45,35 @@ class Engine:
     version is freed when the last such request has ended.
     """
 
-    def __init__(self, runtime: Runtime, index: LoadedIndex) -> None:
+    def __init__(self, runtime: Runtime, store: Store, index: Collection) -> None:
         """Raises ArtifactMismatch unless the index was built with the model."""
         check_model(index, runtime)
         self.runtime = runtime
+        self._store = store
         self.served = Served.of(index, runtime)
         self._warm = False
         self._failure: str | None = None
         self._reloading = Lock()
 
     @property
-    def index(self) -> LoadedIndex:
+    def location(self) -> str:
+        """Where the index is, for the log; never with credentials."""
+        return self._store.location
+
+    @property
+    def index(self) -> Collection:
         """The version of the index being served now."""
         return self.served.index
 
     @classmethod
-    def load(cls, index_directory: Path, model_directory: Path | None = None, *, workers: int | None = None) -> Self:
+    def load(cls, location: str | Path, model_directory: Path | None = None, *, workers: int | None = None) -> Self:
         """The published version of the index, and its model: the one it remembers unless another place is given.
 
         Raises ArtifactMissing, ArtifactCorrupt and ArtifactMismatch.
         """
-        index = load_index(index_directory)
-        return cls(Runtime.load(model_directory or index.model_directory, workers=workers), index)
+        store = open_store(location)
+        index = store.open()
+        return cls(Runtime.load(model_directory or index.model_directory, workers=workers), store, index)
 
     def warm_up(self) -> None:
         """Run both encoders once; `check_ready` then says whether they work."""
@@ -88,7 +97,7 @@ class Engine:
         if not self._warm:
             raise NotReadyError("the encoders are still warming up; try again in a second")
 
-    def search(self, request: SearchRequest, index: LoadedIndex, watch: Stopwatch) -> SearchResult:
+    def search(self, request: SearchRequest, index: Collection, watch: Stopwatch) -> SearchResult:
         """Answer one request from one version of the index; the watch gets the parts "encode" and "search".
 
         Raises InvalidInput or ItemNotFound for an unusable query, NotReadyError where an encoder fails.
@@ -98,7 +107,8 @@ class Engine:
         with watch.measure("search"):
             wanted = Modality(request.target) if request.target else None
             target, note = resolve_target(query.modality, wanted, index)
-            (hits,) = index.search(query.embedding, target, request.limit, request.offset, request.score_threshold)
+            options = SearchOptions(request.limit, request.offset, request.score_threshold, request.filter)
+            hits = search_unique(index, query.embedding, target, options, request.unique)
         shown = [Hit(**shown_fields(hit.item, request.with_payload), score=hit.score) for hit in hits]
         hidden = [hit.id for hit in shown if request.with_payload and hit.payload is None]
         return SearchResult(
@@ -117,13 +127,14 @@ class Engine:
             ),
         )
 
-    def reload(self) -> tuple[LoadedIndex, LoadedIndex]:
+    def reload(self) -> tuple[Collection, Collection]:
         """Load and check the newly published version, then serve it; returns the old version and the new one.
 
         Raises ArtifactMissing, ArtifactCorrupt and ArtifactMismatch; the old version is then served as before.
         """
         with self._reloading:
-            old, new = self.index, load_index(self.index.directory)
+            old = self.index
+            new = self._store.open(shared=old)
             check_model(new, self.runtime)
             self.served = Served.of(new, self.runtime)
         return old, new
@@ -132,9 +143,9 @@ class Engine:
         """Let the encoders finish what they are doing, then stop them."""
         self.runtime.close()
 
-    def _encode(self, request: SearchRequest, index: LoadedIndex) -> EncodedQuery:
+    def _encode(self, request: SearchRequest, index: Collection) -> EncodedQuery:
         if request.id is not None:
-            return EncodedQuery(index.embedding_of(request.id)[None], index.item(request.id).modality)
+            return EncodedQuery(index.embedding(request.id)[None], index.item(request.id).modality)
         if request.embedding is not None:
             # A bare vector has no modality: like a text, it searches images unless the request says otherwise.
             return EncodedQuery(unit_vector(request.embedding, self.runtime.dimension)[None], Modality.TEXT)

@@ -1,6 +1,7 @@
 """Requests and answers over HTTP. These models are the public surface: the OpenAPI document is made from them."""
 
 import base64
+import json
 from datetime import datetime
 from typing import Annotated, Literal, Self, get_args
 
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from index.filters import Filter, parse_filter
 from index.items import Modality
 from model.preprocess import clean_text
 
@@ -56,6 +58,16 @@ CleanText = Annotated[str, AfterValidator(clean_text)]
 ModalityName = Literal["image", "text"]
 
 
+def read_filter(value: object) -> object:
+    """The filter of a request, which a form sends as JSON text; raises InvalidInput, which pydantic passes on."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it is not JSON: {error}") from error
+    return value if value is None else parse_filter(value)
+
+
 class Answer(BaseModel):
     """Base of all answers."""
 
@@ -92,6 +104,18 @@ class SearchRequest(BaseModel):
     )
     score_threshold: FiniteFloat | None = Field(
         default=None, description="Leave out hits with a lower cosine similarity."
+    )
+    filter: Annotated[Filter, BeforeValidator(read_filter)] | None = Field(
+        default=None,
+        description="Which items to search, as Qdrant writes it: must, should and must_not of conditions with match, "
+        "range or exists on id, uri, caption and the payload.",
+        examples=[{"must": [{"key": "year", "range": {"gte": 2010}}]}],
+    )
+    unique: FiniteFloat | None = Field(
+        default=None,
+        ge=0.5,
+        le=1,
+        description="Leave out hits whose cosine similarity with a better hit is at least this.",
     )
     with_payload: bool = Field(
         default=True, description="Whether to return the payload of the hits; if false, it is null."

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from index.search import LoadedIndex
+from index.collection import Collection
 from model.runtime import Runtime
 from service.cache.keys import key_prefix
 from service.schemas import AnsweredBy, IndexRef, ModelRef
@@ -13,19 +13,19 @@ from service.schemas import AnsweredBy, IndexRef, ModelRef
 class Served:
     """An index, the prefix of the cache keys of its answers, and the JSON that names index and model."""
 
-    index: LoadedIndex
+    index: Collection
     key_prefix: str
     answered_by: bytes
 
     @classmethod
-    def of(cls, index: LoadedIndex, runtime: Runtime) -> Self:
+    def of(cls, index: Collection, runtime: Runtime) -> Self:
         """A version of the index, with a model that is known to belong to it."""
         answered_by = AnsweredBy(
             index=index_ref(index), model=ModelRef(name=runtime.name, model_id=runtime.model_id)
         ).model_dump_json()
-        return cls(index, key_prefix(runtime.model_id, index.manifest.index_id), answered_by.encode())
+        return cls(index, key_prefix(runtime.model_id, index.index_id), answered_by.encode())
 
 
-def index_ref(index: LoadedIndex) -> IndexRef:
+def index_ref(index: Collection) -> IndexRef:
     """Which version of which index."""
-    return IndexRef(name=index.directory.resolve().name, version=index.version)
+    return IndexRef(name=index.name, version=index.version)

@@ -17,7 +17,7 @@ _SHUTDOWN_S = 10
 
 
 def serve(
-    index_directory: Path | None = None,
+    index: str | None = None,
     model_directory: Path | None = None,
     host: str | None = None,
     port: int | None = None,
@@ -27,7 +27,7 @@ def serve(
     Raises ConfigError for a setting that cannot work, ArtifactMissing, ArtifactCorrupt and ArtifactMismatch for an
     index or a model that cannot be used.
     """
-    settings = read_settings(index_dir=index_directory, model_dir=model_directory, host=host, port=port)
+    settings = read_settings(index_dir=index, model_dir=model_directory, host=host, port=port)
     cache = make_cache(settings)
     engine = Engine.load(settings.index_dir, settings.model_dir, workers=settings.workers)
     listener = open_port(settings)
@@ -64,4 +64,4 @@ def _announce(engine: Engine, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     where = f"[{host}]" if ":" in host else host
     index = engine.index
-    print(f"Serving {index.directory} (version {index.version}) at http://{where}:{port}", flush=True)
+    print(f"Serving {engine.location} (version {index.version}) at http://{where}:{port}", flush=True)

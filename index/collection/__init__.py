@@ -8,10 +8,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.ann import SearchParams
+from index.ann.protocol import SearchParams
 from index.filters import Filter
 from index.items import Embeddings, Item, Modality
+from index.known import Known
 from index.manifest import IndexedModel
+from model.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +103,34 @@ class Collection(Protocol):
         Raises ItemNotFound for an unknown id, a file that is gone, and one that lies outside of the images root.
         """
 
+    @property
+    def images_root(self) -> Path:
+        """Where the image files lie; it may be gone."""
+
+    def known(self) -> Known | None:
+        """What a rebuild need not embed again; None where that cannot be said."""
+
     def close(self) -> None:
         """Release files and memory; searches that run are finished first by their callers."""
+
+
+def checked_queries(queries: Embeddings, dimension: int, options: SearchOptions) -> Embeddings:
+    """The queries [Q, D] as contiguous float32.
+
+    Raises InvalidInput for another dimension, for values that are not finite, for a limit below 1 and for an offset
+    below 0.
+    """
+    queries = np.ascontiguousarray(queries, np.float32)
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        raise InvalidInput(f"queries of shape {queries.shape} do not fit an index of dimension {dimension}")
+    if not np.isfinite(queries).all():
+        raise InvalidInput("the embedding of a query has values that are not finite")
+    if options.limit < 1 or options.offset < 0:
+        raise InvalidInput(f"limit {options.limit} must be at least 1 and offset {options.offset} at least 0")
+    return queries
+
+
+def refuse_params(options: SearchOptions) -> None:
+    """Raises InvalidInput for any parameter: of an index that has none."""
+    if options.params:
+        raise InvalidInput(f"this index has no parameter {next(iter(options.params))!r:.40}; give none")

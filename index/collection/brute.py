@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index.collection import Hit, Ordering, SearchOptions
+from index.collection import Hit, Ordering, SearchOptions, checked_queries, refuse_params
 from index.filters import Filter, matches
 from index.items import Embeddings, Item, Modality
 from index.manifest import IndexedModel
 from index.pending import PendingRows, PendingVersion
-from model.errors import InvalidInput, ItemNotFound
+from index.sources.images import image_file
+from model.errors import ItemNotFound
 
 
 class BruteCollection:
@@ -77,9 +78,14 @@ class BruteCollection:
 
     def search(self, queries: Embeddings, target: Modality, options: SearchOptions) -> list[list[Hit]]:
         """For each query of [Q, D] its hits; raises as Collection.search says."""
-        queries = self._checked(queries, options)
+        queries = checked_queries(queries, self.model.dimension, options)
+        refuse_params(options)
         allowed = [row for row, item in enumerate(self._items[target]) if _allows(options.filter, item)]
         return [self._best(query, target, allowed, options) for query in queries]
+
+    def items(self, modality: Modality) -> Iterator[Item]:
+        """All items of one modality, in the order of their rows."""
+        yield from self._items[modality]
 
     def item(self, item_id: str) -> Item:
         """The item of this id; raises ItemNotFound."""
@@ -95,12 +101,15 @@ class BruteCollection:
 
     def image_path(self, item_id: str) -> Path:
         """The image file of an item (of a caption: of its image); raises ItemNotFound."""
-        uri = self.item(item_id).uri
-        root = self._pending.images_root.resolve()
-        path = (root / uri).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
-            raise ItemNotFound(f"the image {uri!r:.80} is not below the images root; rebuild the index")
-        return path
+        return image_file(self.images_root, self.item(item_id).uri)
+
+    @property
+    def images_root(self) -> Path:
+        """Where the image files lie."""
+        return self._pending.images_root
+
+    def known(self) -> None:
+        """It is made for tests: everything is embedded again."""
 
     def close(self) -> None:
         """Nothing is held beside memory."""
@@ -122,20 +131,6 @@ class BruteCollection:
             hits = [hit for hit in hits if hit.score >= options.score_threshold]
         hits.sort(key=lambda hit: (-hit.score, hit.item.id))
         return hits[options.offset : options.offset + options.limit]
-
-    def _checked(self, queries: Embeddings, options: SearchOptions) -> Embeddings:
-        queries = np.asarray(queries, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.model.dimension:
-            raise InvalidInput(
-                f"queries of shape {queries.shape} do not fit an index of dimension {self.model.dimension}"
-            )
-        if not np.isfinite(queries).all():
-            raise InvalidInput("the embedding of a query has values that are not finite")
-        if options.limit < 1 or options.offset < 0:
-            raise InvalidInput(f"limit {options.limit} and offset {options.offset}: give limit ≥ 1 and offset ≥ 0")
-        if options.params:
-            raise InvalidInput(f"this index has no parameter {next(iter(options.params))!r:.40}; give none")
-        return queries
 
 
 def _allows(filter: Filter | None, item: Item) -> bool:

@@ -1,32 +1,18 @@
 """A store: the versions of one collection, and every way to change them.
 
-A change is all or nothing: until it is published, which is one atomic step, readers see the version before it; killed at
-any step, the last published version stands and the next change works. One writer at a time: a second one is refused.
+A change is all or nothing: until it is published, which is one atomic step, readers see the version before it; killed
+at any step, the last published version stands and the next change works. One writer at a time: a second is refused.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, Protocol
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
 
 from index.collection import Collection
 from index.items import Modality
+from index.manifest import VersionInfo
 from index.pending import PendingRows, PendingVersion
-
-VersionKind = Literal["rebuild", "upsert", "delete", "compact"]
-
-
-@dataclass(frozen=True, slots=True)
-class VersionInfo:
-    """A published version: `kind` is the change that made it, `images` and `texts` are its numbers of items."""
-
-    version: str
-    created_at: datetime
-    kind: VersionKind
-    images: int
-    texts: int
-    index_id: str
-    current: bool
 
 
 class Store(Protocol):
@@ -36,8 +22,11 @@ class Store(Protocol):
     def location(self) -> str:
         """Where the store is, for messages; never with credentials."""
 
-    def open(self, version: str | None = None) -> Collection:
-        """A version for reading, by default the current one; raises ArtifactMissing where there is none."""
+    def open(self, version: str | None = None, shared: Collection | None = None) -> Collection:
+        """A version for reading, by default the current one; raises ArtifactMissing where there is none.
+
+        What it has in common with `shared`, a version of the same store, need not be read again.
+        """
 
     def versions(self) -> list[VersionInfo]:
         """The versions that can be opened, the oldest first; none for a store that was never written to."""
@@ -49,8 +38,10 @@ class Store(Protocol):
         it should; then nothing has changed.
         """
 
-    def upsert(self, rows: Mapping[Modality, PendingRows]) -> VersionInfo:
+    def upsert(self, rows: Mapping[Modality, PendingRows], *, replace_captions: bool = False) -> VersionInfo:
         """A new version with these rows; each replaces the row that has its id, and all others stay.
+
+        With `replace_captions`, the captions that the images among the rows had before go.
 
         Raises ArtifactMissing without a current version, and InvalidInput for rows of another dimension, for an id
         that is given twice or has the other modality, and for a caption whose image is in neither version nor rows.
@@ -70,6 +61,9 @@ class Store(Protocol):
 
         Returns the names of the versions that were removed; raises InvalidInput for `keep` below 1.
         """
+
+    def workspace(self) -> AbstractContextManager[Path]:
+        """A folder for what is embedded but not published yet; raises ArtifactError where it is in use or refused."""
 
     def compact(self) -> VersionInfo:
         """The current version written anew, without the rows that were replaced or deleted in it."""

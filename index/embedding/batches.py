@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.embedding.encoder import Encoder, Pixels
-from index.embedding.known import Digest, Known, text_digest
 from index.items import Embeddings, Modality
+from index.known import Digest, Known, text_digest
 from index.sources.faults import is_machine_fault, machine_fault
 from index.sources.images import ImageReader, Stamp
 from index.sources.records import RegionFeatures, SourceRecord

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from index.embedding.batches import Embedder
 from index.embedding.encoder import Encoder
-from index.embedding.known import Known
 from index.embedding.merge import merge, rejects_of
 from index.embedding.plan import IMAGE_BATCH, SHARD_RECORDS, Shard, cut, job_key
 from index.embedding.rows import stamps_digest
 from index.embedding.shards import ShardManifest, ShardStore
 from index.embedding.workers import Counters, Engine, Threads
 from index.items import Modality
+from index.known import Known
 from index.manifest import IndexedModel
 from index.pending import PendingVersion
 from index.progress import Advance, Track

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from index.embedding.encoder import Encoder
-from index.embedding.known import Known
+from index.known import Known
 from index.sources.records import Caption, Source, SourceRecord
 
 SHARD_RECORDS = 512

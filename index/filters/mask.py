@@ -50,7 +50,7 @@ def _clause_mask(clause: Condition | Filter, columns: Columns) -> Mask:
         if test := tests.get(kind):
             held = test(values).fill_null(False).to_numpy(zero_copy_only=False)
             if isinstance(rows, slice):
-                mask[rows] |= held
+                mask[rows] = held
             else:
                 mask[rows[held]] = True
     return ~mask if clause.exists is False else mask

@@ -21,6 +21,7 @@ _REMEDIES = {
     "int of a scalar": "it must be a number",
     "model_type": "it must be an object",
     "string_too_short": "give at least one character",
+    "string_unicode": "it has half a surrogate pair; give valid Unicode",
     "string_type": "it must be a text",
     "too_long": f"at most {MAX_VALUES} values are compared",
     "tuple_type": "it must be a list",

@@ -166,8 +166,9 @@ def _require_plain(value: Scalar | None) -> None:
 
 
 def _exactly_one(model: BaseModel, names: tuple[str, ...]) -> None:
-    given = [name for name in names if name in model.model_fields_set]
+    given = [name for name in names if getattr(model, name) is not None]
+    null = [name for name in names if name in model.model_fields_set and name not in given]
+    if null and not given:
+        raise ValueError(f"has {null[0]} null; to find items without a value give exists false")
     if len(given) != 1:
         raise ValueError(f"has {' and '.join(given) or 'no test'}; give exactly one of {', '.join(names)}")
-    if getattr(model, given[0]) is None:
-        raise ValueError(f"has {given[0]} null; to find items without a value give exists false")

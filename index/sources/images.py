@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from index.sources.archives import ArchiveCache, split_archive_uri
-from model.errors import ImageTooLarge, UnreadableImage
+from model.errors import ImageTooLarge, ItemNotFound, UnreadableImage
 
 MAX_IMAGE_BYTES = 256 * 2**20
 
@@ -103,3 +103,19 @@ def _stamp(status: os.stat_result) -> Stamp:
 def _refuse_large(uri: str, size: int) -> None:
     if size > MAX_IMAGE_BYTES:
         raise ImageTooLarge(f"{uri} has {size} bytes, at most {MAX_IMAGE_BYTES} are read; make it smaller")
+
+
+def image_file(root: Path, uri: str) -> Path:
+    """The file of an image below `root`.
+
+    Raises ItemNotFound for a file that is gone, that leads out of the root, or that lies in an archive.
+    """
+    path = Path(os.path.realpath(root / uri)) if "\0" not in uri else root
+    if not path.is_relative_to(os.path.realpath(root)):
+        raise ItemNotFound(f"the image {uri!r:.200} leads out of the folder of images and is not shown")
+    if not path.is_file():
+        parts = split_archive_uri(uri)
+        if parts is not None and (root / parts[0]).is_file():
+            raise ItemNotFound(f"the image {uri!r:.200} lies in an archive: it has bytes, and no file of its own")
+        raise ItemNotFound(f"the image {uri!r:.200} is no longer there; rebuild the index", detail=str(path))
+    return path

@@ -27,7 +27,7 @@ async def info(resources: ResourcesDep) -> Info:
         ),
         index=IndexInfo(
             **index_ref(index).model_dump(),
-            created_at=index.manifest.created_at,
+            created_at=index.created_at,
             images=index.count(Modality.IMAGE),
             texts=index.count(Modality.TEXT),
         ),

@@ -1,5 +1,6 @@
 """GET /items/{id}: an item of the gallery, and its image file."""
 
+import hashlib
 from functools import partial
 from io import BytesIO
 from typing import Annotated, NamedTuple
@@ -7,7 +8,8 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Header, Response
 from PIL import Image
 
-from index.search import LoadedIndex
+from index.collection import Collection
+from index.sources.images import ImageReader, Stamp
 from model.errors import ItemNotFound
 from model.preprocess import FORMATS
 from service.deps import ResourcesDep, StopwatchDep
@@ -54,22 +56,27 @@ async def item_image(
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def read_image_file(index: LoadedIndex, item_id: str, known_etags: str) -> ImageFile:
+def read_image_file(index: Collection, item_id: str, known_etags: str) -> ImageFile:
     """The image file of an item; its media type comes from its content, not its name.
 
     Raises ItemNotFound for an unknown id, and for a file that is gone, outside the images root or no longer an image.
     """
-    index.item(item_id)
+    uri = index.item(item_id).uri
     try:
-        path = index.image_path(item_id)
-        status = path.stat()
-        etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        reader = ImageReader(index.images_root)
+        etag = _etag(reader.stamp(uri))
         if etag in known_etags:
             return ImageFile(etag, b"", "")
-        content = path.read_bytes()
+        content, stamp = reader.read(uri)
+        etag = _etag(stamp)
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             return ImageFile(etag, content, image.get_format_mimetype() or "application/octet-stream")
     except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
         raise ItemNotFound(
             f"the image of {item_id} can no longer be read; rebuild the index", detail=str(error)
         ) from error
+
+
+def _etag(stamp: Stamp) -> str:
+    """Changes whenever the bytes of the image may have; of an archive's member the place in it counts too."""
+    return f'"{hashlib.sha256(repr(stamp).encode()).hexdigest()[:24]}"'

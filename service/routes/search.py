@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from index.search import LoadedIndex
+from index.collection import Collection
 from service.deps import ResourcesDep, SearchRequestDep, StopwatchDep
 from service.rendering import to_json
 from service.schemas import SearchAnswer, SearchRequest
@@ -50,7 +50,7 @@ async def search(parsed: SearchRequestDep, watch: StopwatchDep, resources: Resou
     return _answer(result, served, cached, watch)
 
 
-def _search(resources: ResourcesDep, request: SearchRequest, index: LoadedIndex, watch: Stopwatch) -> bytes:
+def _search(resources: ResourcesDep, request: SearchRequest, index: Collection, watch: Stopwatch) -> bytes:
     return to_json(resources.engine.search(request, index, watch))
 
 

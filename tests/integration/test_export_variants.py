@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from index.items import Modality
 from model.artifact import Precision, load_model_artifact
 from model.errors import ArtifactMismatch, DataError, TrainingError
 from model.preprocess import TextTokenizer
 from model.runtime import Runtime
 from service.engine import Engine
-from tests.galleries import build_gallery
+from tests.galleries import build_gallery, open_index
 from tests.presets import TRAIN_IDS, VAL_IDS, recipe
 from tests.scan_files import write_scan
 from tests.tiny_transformers import write_bert
@@ -147,12 +148,9 @@ def test_index_and_service_are_bound_to_the_variant(precision: Precision, tmp_pa
     engine = Engine.load(gallery.index, workers=1)
     with Runtime.load(variant, workers=1) as runtime:
         query = runtime.encode_texts(["a red square"])[0]
-    (image,) = (item for item in engine.index.items.values() if item.modality == "image" and item.uri == "red.jpg")
-    scores = {
-        item.uri: float(engine.index.embedding_of(item.id) @ query)
-        for item in engine.index.items.values()
-        if item.modality == "image"
-    }
+    index = open_index(gallery.index)
+    (image,) = (item for item in index.items(Modality.IMAGE) if item.uri == "red.jpg")
+    scores = {item.uri: float(engine.index.embedding(item.id) @ query) for item in index.items(Modality.IMAGE)}
     assert max(scores, key=scores.__getitem__) == image.uri
     assert np.isfinite(list(scores.values())).all()
     engine.close()

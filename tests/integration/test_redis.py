@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -33,6 +35,11 @@ def ask(client: httpx2.Client, **fields: object) -> bool:
     return bool(answer["cached"])
 
 
+def becomes_cached(client: httpx2.Client, **fields: object) -> None:
+    """A Redis that is late once, as on a busy machine, is a miss; the next equal request is not."""
+    eventually(lambda: ask(client, **fields), f"the answer to {fields} is cached")
+
+
 def test_second_equal_query_comes_from_redis(gallery: BuiltGallery, port: int) -> None:
     with (
         redis_server(port),
@@ -41,25 +48,30 @@ def test_second_equal_query_comes_from_redis(gallery: BuiltGallery, port: int) -
     ):
         assert client.get("/info").json()["cache"] == "redis"
         assert not ask(client, text="red")
+        becomes_cached(client, text="red")
         (key,) = redis.keys(NAMESPACE + "*")
         assert 0 < redis.ttl(key) <= 3600
-        assert ask(client, text="red")
         for other in ({"limit": 3}, {"offset": 0, "score_threshold": -1.0}, {"with_payload": False}):
             assert not ask(client, text="red", **other)
+            becomes_cached(client, text="red", **other)
         assert len(redis.keys(NAMESPACE + "*")) == 4
         files = {"image": picture_bytes("red")}
-        assert [client.post("/search", files=files).json()["cached"] for _ in range(2)] == [False, True]
+        assert not client.post("/search", files=files).json()["cached"]
+        eventually(lambda: client.post("/search", files=files).json()["cached"], "the answer to an image is cached")
         redis.flushall()
         assert not ask(client, text="red")
 
 
-def test_two_services_share_answers(gallery: BuiltGallery, port: int) -> None:
-    environment = {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}
-    with redis_server(port):
-        with served(gallery.index, environment) as (client, _):
-            assert not ask(client, text="green")
-        with served(gallery.index, environment) as (client, _):
-            assert ask(client, text="green")
+def test_two_services_share_answers(gallery: BuiltGallery, port: int, tmp_path: Path) -> None:
+    """Also where the second one has the index at another path, under another name."""
+    environment = {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "AAHR_MODEL_DIR": str(gallery.model)}
+    copy = shutil.copytree(gallery.index, tmp_path / "copy")
+    with redis_server(port), Redis(port=port) as redis:
+        for index in (gallery.index, copy):
+            with served(index, environment) as (client, _):
+                becomes_cached(client, text="green")
+                assert client.post("/search", json={"text": "green"}).json()["index"]["name"] == index.name
+            assert len(redis.keys(NAMESPACE + "*")) == 1
 
 
 def test_junk_under_a_key_is_computed_anew(gallery: BuiltGallery, port: int) -> None:
@@ -68,13 +80,13 @@ def test_junk_under_a_key_is_computed_anew(gallery: BuiltGallery, port: int) -> 
         Redis(port=port) as redis,
         served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _),
     ):
-        ask(client, text="red")
+        becomes_cached(client, text="red")
         (key,) = redis.keys(NAMESPACE + "*")
         whole = redis.get(key)
         for junk in (b"", b"{}", b"junk", whole[:-1], whole + b"}"):
             redis.set(key, junk)
             assert not ask(client, text="red")
-            assert ask(client, text="red")
+            becomes_cached(client, text="red")
         redis.delete(key)
         redis.lpush(key, b"a list")
         assert not ask(client, text="red")
@@ -114,7 +126,8 @@ def test_redis_that_hangs_costs_almost_no_time(gallery: BuiltGallery, port: int)
 
 def test_stalls_of_our_own_do_not_shut_out_a_healthy_redis(port: int) -> None:
     async def scenario() -> int:
-        cache = RedisCache(f"redis://127.0.0.1:{port}/0", 60)
+        # Long enough for a Redis that gets no core for a while on a busy machine.
+        cache = RedisCache(f"redis://127.0.0.1:{port}/0", 60, timeout_s=0.3)
         await cache.put("key", b"value")
 
         async def client() -> int:
@@ -123,7 +136,7 @@ def test_stalls_of_our_own_do_not_shut_out_a_healthy_redis(port: int) -> None:
         clients = [asyncio.create_task(client()) for _ in range(16)]
         for _ in range(3):
             await asyncio.sleep(0.01)
-            time.sleep(0.08)
+            time.sleep(0.5)
         hits = sum(await asyncio.gather(*clients))
         await cache.close()
         return hits

@@ -16,10 +16,10 @@ from fastapi.testclient import TestClient
 from onnx import numpy_helper
 from safetensors.torch import load_file
 
-from index.rebuild import rebuild
-from index.store import load_index
+from index.items import Modality
 from model.artifact import load_model_artifact
 from model.errors import ArtifactCorrupt, ArtifactMissing, ConfigError, DataError, TrainingError
+from tests.galleries import open_index, rebuild_index
 from tests.recipes import scenes_recipe
 from training.checkpoint import open_checkpoint
 from training.config import TrainingConfig
@@ -75,7 +75,7 @@ def client(artifact: Path, scenes: Path, workplace: Path) -> Iterator[TestClient
     from service.settings import read_settings
 
     index = workplace / "index"
-    rebuild(model_directory=artifact, images=scenes / "images", out=index, captions=scenes / "scenes.json")
+    rebuild_index(artifact, scenes / "images", index, scenes / "scenes.json")
     settings = read_settings(index_dir=index)
     with TestClient(create_app(settings, Engine.load(index), make_cache(settings)), "http://localhost") as client:
         yield client
@@ -218,10 +218,10 @@ def test_an_image_finds_itself_and_a_sentence_finds_what_the_embeddings_say(
     answer = client.post("/search", json={"text": sentence, "limit": 5})
     assert answer.status_code == 200
     found = answer.json()["results"]
-    index = load_index(workplace / "index")
-    images = [item for item in index.items.values() if item.modality == "image"]
-    text = next(item for item in index.items.values() if item.modality == "text" and item.caption == sentence)
-    scores = [float(index.embedding_of(item.id) @ index.embedding_of(text.id)) for item in images]
+    index = open_index(workplace / "index")
+    images = list(index.items(Modality.IMAGE))
+    text = next(item for item in index.items(Modality.TEXT) if item.caption == sentence)
+    scores = [float(index.embedding(item.id) @ index.embedding(text.id)) for item in images]
     best = sorted(zip(scores, (item.uri for item in images), strict=True), reverse=True)[:5]
     assert [hit["uri"] for hit in found] == [uri for _, uri in best]
     assert [hit["score"] for hit in found] == pytest.approx([score for score, _ in best], abs=1e-5)

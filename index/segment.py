@@ -1,0 +1,182 @@
+"""A segment: rows of one modality that never change, with their vectors, metadata and nearest-neighbour index.
+
+    segments/3f2a…/
+        manifest.json        SegmentManifest
+        vectors.npy          [N, D] float32, L2-normalised; memory-mapped, read for exact scores only
+        metadata.arrow       ids, captions and payloads in columns; memory-mapped
+        ids.npy              rows by the digest of their id; memory-mapped
+        ann.faiss            the nearest-neighbour index; absent where the vectors themselves are scanned
+
+Versions share segments: the name of one is the hash of its contents.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib.format import open_memmap
+from pydantic import BaseModel, ConfigDict, Field
+
+from index.ann import FLAT, AnnIndex, AnnSpec, SearchParams, build_ann, open_ann
+from index.items import Embeddings, Item, Modality
+from index.metadata import METADATA_FILES, Metadata, write_metadata
+from index.reranking import Candidates, best_candidates
+from index.rows import RowSet
+from model.errors import ArtifactCorrupt
+from model.manifest import MANIFEST, FileEntry, describe_files, published_directory, read_manifest, verify_files
+
+SEGMENT_FORMAT: Literal["aahr-segment/1"] = "aahr-segment/1"
+VECTORS = "vectors.npy"
+ANN = "ann.faiss"
+
+_EXPECTED = "a segment of an index, as `aahr index rebuild` writes it"
+_REMEDY = "rebuild the index with `aahr index rebuild`"
+
+
+class SegmentManifest(BaseModel):
+    """What a segment holds and how it is searched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["aahr-segment/1"]
+    modality: Modality
+    rows: int = Field(gt=0)
+    dimension: int = Field(gt=0)
+    ann: AnnSpec
+    files: dict[str, FileEntry]
+
+    @property
+    def segment_id(self) -> str:
+        """First 16 hex digits of the SHA-256 over modality and sorted lines `name:sha256`: equal contents, equal id."""
+        lines = "".join(f"{name}:{self.files[name].sha256}\n" for name in sorted(self.files))
+        return hashlib.sha256(f"{self.modality}\n{lines}".encode()).hexdigest()[:16]
+
+
+class Segment:
+    """An open segment; every method may be called from many threads at once."""
+
+    def __init__(self, manifest: SegmentManifest, vectors: Embeddings, metadata: Metadata, ann: AnnIndex) -> None:
+        self.manifest = manifest
+        self.id = manifest.segment_id
+        self.modality = manifest.modality
+        self.size = manifest.rows
+        self.vectors = vectors
+        self.metadata = metadata
+        self.ann = ann
+
+    @classmethod
+    def open(cls, directory: Path, *, verify: bool = True) -> Self:
+        """Open a segment strictly: sizes and hashes are compared before anything is read.
+
+        `verify=False` is for a segment that this process has just written. Raises ArtifactMissing and ArtifactCorrupt.
+        """
+        manifest = read_manifest(directory, SegmentManifest, expected=_EXPECTED)
+        _check_manifest(directory, manifest)
+        if verify:
+            verify_files(directory, manifest.files)
+        vectors = _open_vectors(directory / VECTORS, manifest)
+        metadata = Metadata.open(directory)
+        if metadata.size != manifest.rows:
+            raise ArtifactCorrupt(
+                f"{directory} has metadata of {metadata.size} rows, its manifest says {manifest.rows}; {_REMEDY}"
+            )
+        path = directory / ANN if ANN in manifest.files else None
+        return cls(manifest, vectors, metadata, open_ann(manifest.ann, path, vectors))
+
+    @property
+    def complete(self) -> bool:
+        """Whether a search compares with every row."""
+        return self.ann.exact
+
+    def search(
+        self, queries: Embeddings, wanted: int, *, allowed: RowSet | None = None, params: SearchParams | None = None
+    ) -> list[Candidates]:
+        """For each query of [Q, D] the best `wanted` of the allowed rows, and all that tie with the last of them."""
+        return best_candidates(
+            self.ann,
+            self.vectors,
+            queries,
+            wanted,
+            allowed=allowed,
+            spec=self.manifest.ann,
+            params=params,
+        )
+
+    def item(self, row: int) -> Item:
+        """The item of one row."""
+        return self.metadata.item(row, self.modality)
+
+
+def write_segment(
+    segments: Path,
+    modality: Modality,
+    vectors: Iterable[Embeddings],
+    metadata: pa.Table,
+    *,
+    dimension: int,
+    queries: Embeddings | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Segment:
+    """Write rows, given as blocks of vectors [n, D] and one table of metadata, as a segment below `segments`; open it.
+
+    `queries` [Q, D] are what the nearest-neighbour index is tuned on, `options` are those of `build_ann`. Where the
+    same segment is there already, that one is taken. Raises OSError, and ArtifactError where nothing can be written.
+    """
+    staged = segments / ".new"
+    with published_directory(staged) as directory:
+        stored = _write_vectors(directory / VECTORS, vectors, metadata.num_rows, dimension)
+        write_metadata(directory, metadata)
+        ann, spec = build_ann(stored, queries=queries, **(options or {}))
+        if not ann.exact:
+            ann.write(directory / ANN)
+        manifest = SegmentManifest(
+            format=SEGMENT_FORMAT,
+            modality=modality,
+            rows=metadata.num_rows,
+            dimension=dimension,
+            ann=spec,
+            files=describe_files(directory, [path.name for path in directory.iterdir()]),
+        )
+        (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    target = segments / manifest.segment_id
+    if target.exists():
+        shutil.rmtree(staged)
+    else:
+        staged.rename(target)
+    return Segment.open(target, verify=False)
+
+
+def _write_vectors(path: Path, blocks: Iterable[Embeddings], rows: int, dimension: int) -> Embeddings:
+    stored: Embeddings = open_memmap(path, "w+", np.float32, (rows, dimension))
+    start = 0
+    for block in blocks:
+        stored[start : start + len(block)] = block
+        start += len(block)
+    if start != rows:
+        raise ValueError(f"{start} vectors for {rows} rows of metadata")
+    return stored
+
+
+def _open_vectors(path: Path, manifest: SegmentManifest) -> Embeddings:
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactCorrupt(f"{path} is not an array of NumPy ({error}); {_REMEDY}") from error
+    if vectors.shape != (manifest.rows, manifest.dimension) or vectors.dtype != np.float32:
+        expected = f"float32 [{manifest.rows}, {manifest.dimension}]"
+        raise ArtifactCorrupt(f"{path} holds {vectors.dtype} {list(vectors.shape)}, not {expected}; {_REMEDY}")
+    plain: Embeddings = np.asarray(vectors)  # a view of the mapping without memmap's cost on every slice
+    return plain
+
+
+def _check_manifest(directory: Path, manifest: SegmentManifest) -> None:
+    needed = {VECTORS, *METADATA_FILES, *(() if manifest.ann.kind == FLAT else (ANN,))}
+    if needed != set(manifest.files):
+        listed = ", ".join(sorted(manifest.files))
+        raise ArtifactCorrupt(f"{directory / MANIFEST} lists {listed}, not {', '.join(sorted(needed))}; {_REMEDY}")
+    if not directory.name.startswith(".") and directory.name != manifest.segment_id:
+        raise ArtifactCorrupt(f"{directory} holds the segment {manifest.segment_id}; put it back into its own folder")
