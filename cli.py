@@ -27,7 +27,7 @@ def data_scenes(
     seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 0,
 ) -> None:
     """Draw pictures of which it is known exactly which captions hold for which of them."""
-    from training.data.scenes import write_scenes
+    from training.scenes import write_scenes
 
     summary = write_scenes(out, count=count, seed=seed)
     typer.echo(

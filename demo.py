@@ -173,7 +173,7 @@ def ask_scenes(url: str, pictures: Path, scenes: Mapping[str, Any]) -> tuple[Que
 
     Raises AahrError where there is none.
     """
-    from training.data.scenes import unique_captions
+    from training.scenes import unique_captions
 
     captions = unique_captions(scenes, [image["imgid"] for image in scenes["images"]])
     right = (caption for caption in captions if _best(url, text=caption.text).get("uri") == caption.filename)

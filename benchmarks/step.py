@@ -28,10 +28,10 @@ import training.objective as objective_module
 from model.config import FeatureDimensions, ModelConfig
 from model.nn.aahr import AAHR, TokenBatch
 from model.nn.features import LocalFeatures
-from training.checkpoint import Backbones, build_network, load_backbones
 from training.config import TrainingConfig, load_config
 from training.data.batches import Batch
 from training.loop import Trainer
+from training.network import Backbones, build_network, load_backbones
 
 RECIPES = Path(__file__).resolve().parent.parent / "training" / "configs"
 STEP_ROUNDS = 3

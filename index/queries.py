@@ -31,7 +31,8 @@ def check_model(collection: Collection, model: ModelIdentity) -> None:
         raise ArtifactMismatch(
             f"the index {collection.name} (version {collection.version}) was built with the model {built.model_id} "
             f"({built.name}, dimension {built.dimension}), not with {model.model_id} (dimension {model.dimension}); "
-            "rebuild it with `aahr index rebuild`, or give the model that it was built with"
+            "rebuild it with `aahr index rebuild`, or give the model that it was built with",
+            detail=f"the model that it was built with was in {collection.model_directory}",
         )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from index.ann import AnnIndex, SearchParams
+from index.ann import Allowed, AnnIndex, AnnSpec, SearchParams
 from index.items import Embeddings, Rows
 from index.rows import RowSet
 
@@ -37,12 +37,12 @@ def best_candidates(
     wanted: int,
     *,
     allowed: RowSet | None = None,
-    rerank: int = 1,
+    spec: AnnSpec,
     params: SearchParams | None = None,
 ) -> list[Candidates]:
     """For each query of [Q, D] at least the best `wanted` of the allowed rows of `vectors` [N, D], as far as there are.
 
-    `rerank` candidates are scored exactly for each row that is wanted, where the index is approximate.
+    Where the index is approximate, `spec` says how many candidates are scored exactly for these.
     """
     total = ann.size if allowed is None else allowed.count
     wanted = min(wanted, total)
@@ -50,7 +50,7 @@ def best_candidates(
         return [Candidates(np.empty(0, np.float32), np.empty(0, np.int64)) for _ in queries]
     if allowed is not None and total <= max(_SCAN_ROWS, _SCAN_SHARE * ann.size):
         return [_scan(vectors, allowed.rows, query, wanted) for query in queries]
-    breadth = _breadth(wanted if ann.exact else rerank * wanted, total)
+    breadth = _breadth(spec.candidates(wanted), total) if ann.exact else min(spec.candidates(wanted), total)
     mask = None if allowed is None else allowed.mask
     scores, rows = ann.search(queries, breadth, allowed=mask, params=params)
     best = []
@@ -88,7 +88,7 @@ def _settled(
     rows: Rows,
     wanted: int,
     total: int,
-    mask: np.ndarray[tuple[int], np.dtype[np.bool_]] | None,
+    mask: Allowed | None,
 ) -> Candidates:
     while len(rows) < total and scores[wanted - 1] - scores[-1] <= _NOISE:
         (scores,), (rows,) = ann.search(query[None], min(_GROWTH * len(rows), total), allowed=mask)

@@ -14,16 +14,14 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.lib.format import open_memmap
 from pydantic import BaseModel, ConfigDict, Field
 
-from index.ann import AnnIndex, SearchParams
-from index.ann.specs import AnnSpec
-from index.ann.tuning import build_ann, open_ann
+from index.ann import FLAT, AnnIndex, AnnSpec, SearchParams, build_ann, open_ann
 from index.items import Embeddings, Item, Modality
 from index.metadata import METADATA_FILES, Metadata, write_metadata
 from index.reranking import Candidates, best_candidates
@@ -104,7 +102,7 @@ class Segment:
             queries,
             wanted,
             allowed=allowed,
-            rerank=self.manifest.ann.rerank,
+            spec=self.manifest.ann,
             params=params,
         )
 
@@ -121,7 +119,7 @@ def write_segment(
     *,
     dimension: int,
     queries: Embeddings | None = None,
-    options: Mapping[str, object] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Segment:
     """Write rows, given as blocks of vectors [n, D] and one table of metadata, as a segment below `segments`; open it.
 
@@ -176,7 +174,7 @@ def _open_vectors(path: Path, manifest: SegmentManifest) -> Embeddings:
 
 
 def _check_manifest(directory: Path, manifest: SegmentManifest) -> None:
-    needed = {VECTORS, *METADATA_FILES, *(() if manifest.ann.kind == "flat" else (ANN,))}
+    needed = {VECTORS, *METADATA_FILES, *(() if manifest.ann.kind == FLAT else (ANN,))}
     if needed != set(manifest.files):
         listed = ", ".join(sorted(manifest.files))
         raise ArtifactCorrupt(f"{directory / MANIFEST} lists {listed}, not {', '.join(sorted(needed))}; {_REMEDY}")

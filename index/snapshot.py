@@ -9,7 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from index.ann import SearchParams
+from index.ann.protocol import SearchParams
 from index.filters import Filter
 from index.items import Embeddings, Item, Modality, Rows
 from index.manifest import SegmentReference, VersionManifest

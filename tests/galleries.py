@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from index.rebuild import SourceChoice, rebuild
+from index.collection.local import LocalCollection, LocalStore
+from index.rebuild import SourceChoice, Summary, rebuild
 from tests.artifacts import write_colour_model
 
 # "yellow" lies in a sub-folder.
@@ -25,8 +26,30 @@ class BuiltGallery:
 
     def publish(self, *, captions: bool = True, model: Path | None = None) -> None:
         """Rebuild the index: the next version."""
-        choice = SourceChoice(images=str(self.images), captions=self.captions if captions else None)
-        rebuild(model or self.model, self.index, choice)
+        rebuild_index(model or self.model, self.images, self.index, self.captions if captions else None)
+
+
+def rebuild_index(
+    model: Path, images: Path, out: Path, captions: Path | None = None, *, strict: bool = False
+) -> Summary:
+    """Index a folder of images with their captions, as `aahr index rebuild` does."""
+    return rebuild(model, out, SourceChoice(images=str(images), captions=captions, strict=strict))
+
+
+def rebuild_regions(model: Path, regions: Path, out: Path, images: Path | None = None) -> Summary:
+    """Index the test split of regions with their captions, as `aahr index rebuild --regions` does."""
+    return rebuild(model, out, SourceChoice(images=None if images is None else str(images), regions=regions))
+
+
+def open_index(directory: Path) -> LocalCollection:
+    """The version that readers see."""
+    return LocalStore(directory).open()
+
+
+def newest_segment(gallery: BuiltGallery) -> Path:
+    """The folder of the image rows of the current version."""
+    collection = open_index(gallery.index)
+    return gallery.index / "segments" / collection.manifest.segments[0].id
 
 
 def build_gallery(directory: Path, *, captions: bool = True) -> BuiltGallery:

@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from model.config import ModelConfig, Settings
+from model.datasets.scan import REGIONS
 from model.errors import ConfigError
-from model.scan import REGIONS
 
 
 class MatchingConfig(Settings):
@@ -208,7 +208,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
     """Parse a TOML recipe; each override is `a.b=value` with a TOML value (a bare word counts as a string).
 
     `extends = "other.toml"` takes another recipe of the same folder as the base. Environment variables and ~ in paths
-    of data sets are expanded. Raises ConfigError naming the key and the value.
+    of data sets and backbones are expanded. Raises ConfigError naming the key and the value.
     """
     tree = _read_tree(path)
     for override in overrides:
@@ -228,8 +228,9 @@ def parse_config(tree: dict[str, Any], source: str) -> TrainingConfig:
         raise ConfigError(f"{source}: {problems}") from None
 
 
-def _read_tree(path: Path) -> dict[str, Any]:
+def _read_tree(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tables of a recipe over those of the recipe that it extends."""
+    chain = (*extended_by, path.resolve())
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -239,9 +240,11 @@ def _read_tree(path: Path) -> dict[str, Any]:
     base = tree.pop("extends", None)
     if base is None:
         return tree
-    if base == path.name:
-        raise ConfigError(f"{path} extends itself")
-    return _merge(_read_tree(path.parent / str(base)), tree)
+    base_path = path.parent / str(base)
+    if base_path.resolve() in chain:
+        circle = " -> ".join(each.name for each in (*chain[chain.index(base_path.resolve()) :], base_path))
+        raise ConfigError(f"{base_path} extends itself ({circle}): take `extends` out of one of them")
+    return _merge(_read_tree(base_path, chain), tree)
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -270,8 +273,11 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 
 def _expand(tree: dict[str, Any]) -> dict[str, Any]:
-    for data in tree.get("data", {}).values():
-        for key in ("captions", "images", "directory", "clip"):
-            if isinstance(data, dict) and isinstance(data.get(key), str):
-                data[key] = os.path.expanduser(os.path.expandvars(data[key]))
+    """With the paths of data sets and backbones as the machine has them."""
+    for table, keys in (("data", ("captions", "images", "directory", "clip")), ("model", ("path",))):
+        parts = tree.get(table)
+        for part in parts.values() if isinstance(parts, dict) else ():
+            for key in keys:
+                if isinstance(part, dict) and isinstance(part.get(key), str):
+                    part[key] = os.path.expanduser(os.path.expandvars(part[key]))
     return tree

@@ -20,8 +20,11 @@ from torch import Tensor
 from model.errors import ConfigError, TrainingError
 from training.data.batches import BatchPlan
 
-# The others wait while the first one computes features or evaluates; a process that ends is noticed at once.
+# Between two collectives all processes have about as much to do.
 PATIENCE = timedelta(hours=2)
+# The others wait while the first one computes features or evaluates, which may take days; one that ends is noticed at
+# once, as its connections close.
+PATIENCE_WITH_THE_FIRST = timedelta(days=365)
 
 
 class Draw(IntEnum):
@@ -57,7 +60,7 @@ class Group:
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace each gradient by its mean over the processes."""
 
-    def make_equal(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors, and torch's random state, by those of the first process."""
 
     def any(self, flag: bool) -> bool:
@@ -68,12 +71,12 @@ class Group:
         """Return once all processes are here."""
 
     @contextmanager
-    def first_goes_ahead(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """The others enter the block once the first process has left it, and find what it put into the cache."""
         yield
 
     @contextmanager
-    def own_random(self, draw: Draw, *key: int) -> Iterator[None]:  # noqa: ARG002
+    def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:  # noqa: ARG002
         """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
         yield
 
@@ -83,6 +86,7 @@ class TorchrunGroup(Group):
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device
+        self.waiting = dist.new_group(timeout=PATIENCE_WITH_THE_FIRST, backend="gloo")
 
     def share(self, plan: BatchPlan) -> BatchPlan:
         """The images of a plan that this process encodes, with their captions."""
@@ -107,7 +111,7 @@ class TorchrunGroup(Group):
             gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
-    def make_equal(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors, and torch's random state, by those of the first process."""
         random = torch.get_rng_state()
         with _peers_alive():
@@ -120,11 +124,12 @@ class TorchrunGroup(Group):
         return bool(_summed(torch.tensor([int(flag)])))
 
     def wait(self) -> None:
-        """Return once all processes are here."""
-        _summed(torch.zeros(1))
+        """Return once all processes are here, however long that takes."""
+        with _peers_alive():
+            dist.all_reduce(torch.zeros(1), group=self.waiting)
 
     @contextmanager
-    def first_goes_ahead(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         """The others enter the block once the first process has left it, and find what it put into the cache."""
         if not self.first:
             self.wait()
@@ -133,7 +138,7 @@ class TorchrunGroup(Group):
             self.wait()
 
     @contextmanager
-    def own_random(self, draw: Draw, *key: int) -> Iterator[None]:
+    def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:
         """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
         seed = int(np.random.SeedSequence([*key, draw, self.rank]).generate_state(1, np.uint64)[0] >> 1)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):

@@ -8,9 +8,9 @@ import numpy as np
 from model.errors import ConfigError, DataError
 from training.data.coco import CocoTruth, Direction, Ids, judged_queries, load_coco_truth, locate_in_dataset
 from training.data.dataset import ImageTextDataset
-from training.data.scenes.truth import load_scene_truth
 from training.metrics import binding_metrics, five_fold_metrics, multi_positive_metrics, recalls, retrieval_metrics
 from training.metrics.retrieval import Scores, first_positive_ranks
+from training.scenes.truth import load_scene_truth
 
 COCO_TEST_IMAGES = 5000
 

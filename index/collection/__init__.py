@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.ann import SearchParams
+from index.ann.protocol import SearchParams
 from index.filters import Filter
 from index.items import Embeddings, Item, Modality
 from index.known import Known

@@ -15,10 +15,10 @@ from typing import Any
 
 from index.embedding.batches import Embedder
 from index.embedding.encoder import Encoder
-from index.known import Known
 from index.embedding.plan import Shard
 from index.embedding.rows import ShardRows
 from index.embedding.workers import Counters, embed_shard
+from index.known import Known
 from index.sources.images import ImageReader
 from model.artifact import load_model_artifact
 from model.errors import ArtifactMismatch, ConfigError

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from index.rebuild import rebuild
-from index.store import load_index
+from index.items import Modality
 from model.runtime import Runtime
 from tests.artifacts import write_colour_model
+from tests.galleries import open_index, rebuild_index
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +57,22 @@ def test_images_of_every_kind_are_embedded(
 ) -> None:
     (tmp_path / "kinds").mkdir()
     write(tmp_path / "kinds" / "image")
-    rebuild(model, tmp_path / "kinds", out)
-    index = load_index(out)
+    rebuild_index(model, tmp_path / "kinds", out)
+    index = open_index(out)
     with Runtime.load(model, workers=1) as runtime:
         red, blue = runtime.encode_texts(["red", "blue"])
-    embedding = index.embedding_of(index.gallery.images[0].id)
+    embedding = index.embedding(next(index.items(Modality.IMAGE)).id)
     assert embedding @ red > embedding @ blue
 
 
 def test_sixteen_bits_are_not_clipped_to_white(model: Path, tmp_path: Path, out: Path) -> None:
     (tmp_path / "grey").mkdir()
     Image.fromarray(np.full((9, 9), 8000, np.uint16)).save(tmp_path / "grey" / "dark.png")
-    rebuild(model, tmp_path / "grey", out)
-    index = load_index(out)
+    rebuild_index(model, tmp_path / "grey", out)
+    index = open_index(out)
     with Runtime.load(model, workers=1) as runtime:
         black, white = runtime.encode_texts(["black", "white"])
-    embedding = index.embedding_of(index.gallery.images[0].id)
+    embedding = index.embedding(next(index.items(Modality.IMAGE)).id)
     assert embedding @ black > embedding @ white
 
 
@@ -86,7 +86,7 @@ def test_the_orientation_of_exif_is_honoured(model: Path, tmp_path: Path, out: P
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned" / "b.png", exif=exif)
     with Runtime.load(model, workers=1) as runtime:
         plain = runtime.encode_images([upright])[0]
-    rebuild(model, tmp_path / "turned", out)
-    index = load_index(out)
-    for item in index.gallery.images:
-        assert index.embedding_of(item.id) @ plain == pytest.approx(1.0, abs=1e-5)
+    rebuild_index(model, tmp_path / "turned", out)
+    index = open_index(out)
+    for item in index.items(Modality.IMAGE):
+        assert index.embedding(item.id) @ plain == pytest.approx(1.0, abs=1e-5)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from index.store import load_index
-from tests.galleries import PICTURES, BuiltGallery, build_gallery
+from tests.galleries import PICTURES, BuiltGallery, build_gallery, open_index
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -65,7 +64,7 @@ def test_errors_are_one_line_and_status_two(
     shown = capsys.readouterr().err.splitlines()
     assert [line for line in shown if line.startswith("aahr: ")] == shown[-1:]
     assert not any("Traceback" in line for line in shown)
-    assert load_index(gallery.index).version == "000001"
+    assert open_index(gallery.index).version == "000001"
 
 
 def test_the_console_script_runs_without_torch(gallery: BuiltGallery, tmp_path: Path) -> None:

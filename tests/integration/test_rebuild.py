@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from index import rebuild as rebuilding
+from index.collection import SearchOptions
+from index.collection.local import LocalCollection
 from index.items import Modality
-from index.rebuild import Summary, rebuild
-from index.search import LoadedIndex
-from index.store import current_version, load_index
 from model.errors import AahrError, ArtifactError, ArtifactMissing, DataError, UnsupportedQuery
 from model.runtime import Runtime
 from tests.artifacts import write_colour_model, write_region_model
+from tests.galleries import open_index, rebuild_index
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -47,25 +46,25 @@ def write_table(path: Path, *rows: tuple[str, str]) -> Path:
 
 
 def rejects_of(out: Path) -> dict[str, str]:
-    lines = (out / "versions" / current_version(out) / "rejects.jsonl").read_text().splitlines()
+    lines = (out / "versions" / open_index(out).version / "rejects.jsonl").read_text().splitlines()
     return {line["uri"]: line["code"] for line in map(json.loads, lines)}
 
 
-def best(index: LoadedIndex, model: Path, text: str) -> str:
+def best(index: LocalCollection, model: Path, text: str) -> str:
     with Runtime.load(model, workers=1) as runtime:
-        ((hit,),) = index.search(runtime.encode_texts([text]), Modality.IMAGE, 1)
+        ((hit,),) = index.search(runtime.encode_texts([text]), Modality.IMAGE, SearchOptions(limit=1))
     return hit.item.uri
 
 
 def test_pictures_of_sub_folders_are_found_by_words(model: Path, images: Path, out: Path) -> None:
-    summary = rebuild(model, images, out)
-    index = load_index(out)
-    assert [item.uri for item in index.gallery.images] == ["red.png", "sub/deep/blue.webp", "sub/green.jpg"]
+    summary = rebuild_index(model, images, out)
+    index = open_index(out)
+    assert [item.uri for item in index.items(Modality.IMAGE)] == ["red.png", "sub/deep/blue.webp", "sub/green.jpg"]
     assert best(index, model, "a blue picture") == "sub/deep/blue.webp"
     assert best(index, model, "green") == "sub/green.jpg"
     assert index.manifest.images_root == str(images)
     assert index.model_directory == model
-    assert summary.manifest == index.manifest
+    assert summary.info == index.manifest.info(current=True)
 
 
 def test_the_summary_says_what_was_done(
@@ -74,16 +73,16 @@ def test_the_summary_says_what_was_done(
     (images / "broken.jpg").write_bytes(b"nothing")
     (images / "notes.txt").write_text("no picture")
     captions = write_table(out.parent / "c.csv", ("red.png", "red"), ("gone.png", "gone"), ("broken.jpg", "broken"))
-    summary = rebuild(model, images, out, captions)
+    summary = rebuild_index(model, images, out, captions)
     shown = capsys.readouterr()
     assert shown.out == f"{summary}\n"
     assert shown.out.startswith("version 000001: 3 images, 1 captions, 1 rejects, 2 captions left out, ")
     assert shown.out.endswith(" images per second\n")
-    assert "4 pictures in" in shown.err
+    assert "4 images in" in shown.err
     assert "1 files of other kinds ignored" in shown.err
     assert "gone.png" in shown.err
     assert "rejected: broken.jpg" in shown.err
-    assert summary.images_per_second > 0
+    assert summary.rate > 0
 
 
 def test_what_cannot_be_read_is_rejected_with_the_reason_and_harms_nothing(
@@ -98,7 +97,7 @@ def test_what_cannot_be_read_is_rejected_with_the_reason_and_harms_nothing(
     (images / "out.jpg").symlink_to(REPOSITORY / "LICENSE")
     os.mkfifo(images / "pipe.jpg")
     (images / "notes.txt").write_text("a note")
-    rebuild(model, images, out)
+    rebuild_index(model, images, out)
     assert rejects_of(out) == {
         "cut.jpg": "unreadable_image",
         "empty.png": "unreadable_image",
@@ -108,18 +107,19 @@ def test_what_cannot_be_read_is_rejected_with_the_reason_and_harms_nothing(
         "out.jpg": "outside_folder",
         "pipe.jpg": "not_a_file",
     }
-    assert load_index(out).manifest.counts.image == 3
+    assert open_index(out).count(Modality.IMAGE) == 3
 
 
 def test_a_picture_is_named_once_in_a_second_rebuild(model: Path, images: Path, out: Path) -> None:
-    rebuild(model, images, out)
-    before = load_index(out)
+    rebuild_index(model, images, out)
+    before = open_index(out)
     Image.new("RGB", (9, 9), "yellow").save(images / "another.png")
-    rebuild(model, images, out)
-    after = load_index(out)
+    rebuild_index(model, images, out)
+    after = open_index(out)
     assert (before.version, after.version) == ("000001", "000002")
-    assert set(before.items) < set(after.items)
-    assert len(set(after.items) - set(before.items)) == 1
+    ids = [{item.id for item in index.items(Modality.IMAGE)} for index in (before, after)]
+    assert ids[0] < ids[1]
+    assert len(ids[1] - ids[0]) == 1
 
 
 def test_karpathy_captions_are_embedded_with_their_payload(model: Path, images: Path, out: Path) -> None:
@@ -133,25 +133,26 @@ def test_karpathy_captions_are_embedded_with_their_payload(model: Path, images: 
     }
     captions = out.parent / "dataset.json"
     captions.write_text(json.dumps(dataset))
-    rebuild(model, images, out, captions)
-    index = load_index(out)
-    red, blue, green = index.gallery.images
-    assert [item.caption for item in index.gallery.texts] == ["a red dog", "a red dog", "green"]
-    assert [item.payload for item in index.gallery.texts] == [{"sentid": 0}, {"sentid": 1}, {"sentid": 3}]
+    rebuild_index(model, images, out, captions)
+    index = open_index(out)
+    red, blue, green = index.items(Modality.IMAGE)
+    assert [item.caption for item in index.items(Modality.TEXT)] == ["a red dog", "a red dog", "green"]
+    assert [item.payload for item in index.items(Modality.TEXT)] == [{"sentid": 0}, {"sentid": 1}, {"sentid": 3}]
     assert (red.caption, red.payload) == ("a red dog", {"split": "test", "facts": {"n": 1}})
     assert (blue.caption, green.caption, green.payload) == (None, "green", {})
-    counts = index.manifest.counts
-    assert (counts.image, counts.text, counts.rejects, counts.left_out) == (3, 3, 1, 1)
+    manifest = index.manifest
+    assert (index.count(Modality.IMAGE), index.count(Modality.TEXT)) == (3, 3)
+    assert (manifest.rejects, manifest.left_out) == (1, 1)
 
 
 def test_strict_makes_a_missing_picture_an_error(model: Path, images: Path, out: Path) -> None:
     rows = [("red.png", "red"), *((f"gone{at}.png", "gone") for at in range(5))]
     captions = write_table(out.parent / "c.csv", *rows)
     with pytest.raises(DataError, match=r"5 captions .* gone0\.png, gone1\.png, gone2\.png and 2 more; .*--strict"):
-        rebuild(model, images, out, captions, strict=True)
+        rebuild_index(model, images, out, captions, strict=True)
     assert not out.exists()
-    rebuild(model, images, out, captions)
-    assert load_index(out).manifest.counts.left_out == 5
+    rebuild_index(model, images, out, captions)
+    assert open_index(out).manifest.left_out == 5
 
 
 @pytest.mark.parametrize(
@@ -160,9 +161,9 @@ def test_strict_makes_a_missing_picture_an_error(model: Path, images: Path, out:
         ("missing", "images", None, ArtifactMissing, "missing is not a model directory"),
         ("images", "images", None, ArtifactMissing, "images is not a model directory"),
         ("regions", "images", None, UnsupportedQuery, "takes precomputed regions"),
-        ("model", "missing", None, DataError, "missing is no folder of pictures"),
-        ("model", "empty", None, DataError, "no picture in .*empty could be embedded; give a folder"),
-        ("model", "broken", None, DataError, r"no picture in .*the first of 1 rejects: a\.jpg"),
+        ("model", "missing", None, DataError, "missing is not a folder"),
+        ("model", "empty", None, DataError, "no image in .*empty could be embedded; give a folder"),
+        ("model", "broken", None, DataError, r"no image in .*the first of 1 rejects: a\.jpg"),
         ("model", "images", "double.csv", DataError, r"double\.csv, line 3"),
         ("model", "images", "missing.json", DataError, r"missing\.json cannot be read"),
     ],
@@ -184,51 +185,51 @@ def test_a_bad_rebuild_is_one_error_and_the_old_version_stays(
         (folder / name).mkdir()
     (folder / "broken" / "a.jpg").write_bytes(b"nothing")
     write_table(folder / "double.csv", ("red.png", "red"), ("red.png", "red"))
-    rebuild(model, images, out)
+    rebuild_index(model, images, out)
     captions = folder / captions_name if captions_name else None
     with pytest.raises(error, match=message) as refused:
-        rebuild(folder / model_name, folder / images_name, out, captions)
+        rebuild_index(folder / model_name, folder / images_name, out, captions)
     assert "\n" not in str(refused.value)
-    assert load_index(out).version == "000001"
-    rebuild(model, images, out)
-    assert load_index(out).version == "000002"
+    assert open_index(out).version == "000001"
+    rebuild_index(model, images, out)
+    assert open_index(out).version == "000002"
 
 
 def test_a_full_disk_is_one_error(model: Path, images: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rebuild(model, images, out)
+    rebuild_index(model, images, out)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("index.publish.write_gallery", full)
+        patched.setattr("index.segment.write_metadata", full)
         with pytest.raises(ArtifactError, match="cannot be written to: no space left on device; make room"):
-            rebuild(model, images, out)
-    assert load_index(out).version == "000001"
-    rebuild(model, images, out)
+            rebuild_index(model, images, out)
+    assert open_index(out).version == "000001"
+    rebuild_index(model, images, out)
 
 
 def test_an_interruption_leaves_the_old_version(
     model: Path, images: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rebuild(model, images, out)
+    rebuild_index(model, images, out)
 
-    def interrupt(*_: object) -> Summary:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(rebuilding, "embedded_captions", interrupt)
+        patched.setattr("index.embedding.pipeline.merge", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            rebuild(model, images, out)
-    assert load_index(out).version == "000001"
-    rebuild(model, images, out)
+            rebuild_index(model, images, out)
+    assert open_index(out).version == "000001"
+    rebuild_index(model, images, out)
 
 
 def test_the_index_may_lie_within_the_pictures(model: Path, images: Path) -> None:
     for version in ("000001", "000002"):
-        rebuild(model, images, images / "index")
-        index = load_index(images / "index")
-        assert (index.version, index.manifest.counts.image, index.manifest.counts.rejects) == (version, 3, 0)
+        rebuild_index(model, images, images / "index")
+        index = open_index(images / "index")
+        assert (index.version, index.count(Modality.IMAGE), index.manifest.rejects) == (version, 3, 0)
 
 
 @pytest.mark.photographs
@@ -237,10 +238,10 @@ def test_photographs_with_their_real_captions(model: Path, tmp_path: Path, out: 
     folder.mkdir()
     for path in sorted((flickr8k / "images").iterdir())[:60]:
         shutil.copy(path, folder)
-    summary = rebuild(model, folder, out, flickr8k / "dataset_flickr8k.json")
-    counts = summary.manifest.counts
-    assert (counts.image, counts.text, counts.rejects, counts.left_out) == (60, 300, 0, 40_000 - 300)
-    index = load_index(out)
-    assert {item.payload["split"] for item in index.gallery.images} <= {"train", "val", "test"}
-    captioned = {item.uri for item in index.gallery.texts}
-    assert captioned == {item.uri for item in index.gallery.images}
+    summary = rebuild_index(model, folder, out, flickr8k / "dataset_flickr8k.json")
+    assert (summary.info.images, summary.info.texts) == (60, 300)
+    assert (summary.rejects, summary.left_out) == ([], 40_000 - 300)
+    index = open_index(out)
+    assert {item.payload["split"] for item in index.items(Modality.IMAGE)} <= {"train", "val", "test"}
+    captioned = {item.uri for item in index.items(Modality.TEXT)}
+    assert captioned == {item.uri for item in index.items(Modality.IMAGE)}

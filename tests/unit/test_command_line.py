@@ -23,8 +23,21 @@ OPTIONS = {
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
     "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
-    "index rebuild": {"--model", "--images", "--out", "--captions", "--strict", "--regions", "--split"},
-    "index search": {"directory", "text", "--image", "--model", "--target", "--limit"},
+    "index rebuild": {
+        *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
+        *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
+    },
+    "index add": {"index", "--images", "--captions", "--table", "--model", "--workers", "--max-rejects"},
+    "index upsert": {"index", "--images", "--captions", "--table", "--model", "--workers", "--max-rejects"},
+    "index delete": {"index", "ids"},
+    "index compact": {"index"},
+    "index versions": {"index"},
+    "index rollback": {"index", "--to"},
+    "index prune": {"index", "--keep"},
+    "index duplicates": {"index", "--target", "--threshold", "--json"},
+    "index search": {
+        *("index", "text", "--image", "--model", "--target", "--limit", "--offset", "--filter", "--unique"),
+    },
     "serve": {"--index", "--model", "--host", "--port"},
     "demo": {"--images", "--port", "--directory", "--checkpoint", "--serve"},
 }

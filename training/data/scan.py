@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.datasets.scan import GLOBAL_DIMENSION, ScanFiles, open_scan, scan_splits
 from model.errors import ConfigError, DataError
 from model.nn.backbones import load_image_backbone
 from model.nn.backbones.clip import EMBEDDING
-from model.scan import GLOBAL_DIMENSION, ScanFiles, open_scan, scan_splits
 from training.data.dataset import ImageTextDataset, refuse_missing_pictures
 from training.data.features import image_feature_table
 from training.data.table import FeatureTable
+from training.device import default_device
 
 
 def scan_dataset(files: ScanFiles, images: Path | None = None) -> ImageTextDataset:
@@ -34,7 +35,7 @@ def scan_dataset(files: ScanFiles, images: Path | None = None) -> ImageTextDatas
 
 def scan_pictures(files: ScanFiles, images: Path) -> tuple[Path, ...]:
     """The raw picture of each image; raises DataError that counts those that are not below `images`."""
-    paths = tuple(images / name for name in files.picture_names())
+    paths = tuple(images / name for name in files.image_names())
     refuse_missing_pictures(paths, images, f"{files.prefix} of {files.directory}")
     return paths
 
@@ -62,7 +63,7 @@ def region_table(files: ScanFiles, images: Path | None, clip: Path | None, cache
 
 def clip_features(pictures: Sequence[Path], clip: Path, cache: Path) -> NDArray[np.float32]:
     """CLIP's embeddings of pictures, [N, 512]; raises ConfigError for a model of another width."""
-    backbone = load_image_backbone(EMBEDDING, clip)
+    backbone = load_image_backbone(EMBEDDING, clip).to(default_device())
     if backbone.global_dimension != GLOBAL_DIMENSION:
         raise ConfigError(
             f"{clip} holds a CLIP with embeddings of {backbone.global_dimension}, regions go with those of "

@@ -102,7 +102,7 @@ class ShardStore:
                 if directory not in self._verified:
                     verify_files(directory, manifest.files)
             except ArtifactError as error:
-                _log.warning("features are computed again: %s", error)
+                _log.warning("features are computed again: %s", error.with_detail)
                 shutil.rmtree(directory, ignore_errors=True)  # another process may be at it, too
                 continue
             self._verified.add(directory)

@@ -1,6 +1,8 @@
 """From a recipe to what the loop reads: data sets, cached features of frozen backbones, tokens for trained ones."""
 
-from collections.abc import Mapping, Sequence
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,23 +12,25 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch.nn.utils.rnn import pad_sequence
 
+from model.datasets.scan import REGIONS, ScanFiles, open_scan
 from model.nn.aahr import AAHR, IMAGES_AT_ONCE, TokenBatch
 from model.nn.backbones import ImageTail
-from model.nn.features import in_parts
+from model.nn.features import map_in_chunks
 from model.nn.image_encoder import CellReduction
 from model.preprocess import TextTokenizer, Tokens
-from model.scan import REGIONS, ScanFiles, open_scan
-from training.checkpoint import Backbones
 from training.config import DataConfig, TrainingConfig
+from training.data.augmentation import PLAIN, View
 from training.data.batches import TextSource
 from training.data.dataset import ImageTextDataset, Split, concatenate
-from training.data.features import image_feature_table, text_feature_table
+from training.data.features import image_feature_tables, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
-from training.data.scenes import write_scenes
+from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable, concatenate_tables
-from training.data.views import PLAIN, View
+from training.device import device_of, move
+from training.network import Backbones
+from training.scenes import generator_version, write_scenes
 
 PICTURES_AT_ONCE = 256
 PICTURES_OF_PCA = 1000
@@ -94,12 +98,8 @@ def _load_split(
     if backbones.image.preprocessing is None:
         tables: tuple[FeatureTable, ...] = (region_table(_scan(data, split), data.images, data.clip, cache),)
     else:
-        tables = tuple(
-            image_feature_table(
-                backbones.image, dataset.image_paths, cache, view=view if data.may_be_changed else PLAIN
-            )
-            for view in views
-        )
+        shown = views if data.may_be_changed else [PLAIN] * len(views)
+        tables = image_feature_tables(backbones.image, dataset.image_paths, cache, shown)
     return SplitFeatures(dataset, tables, _texts(dataset.captions, config, backbones, cache))
 
 
@@ -116,16 +116,36 @@ def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
 
 
 def drawn_scenes(data: DataConfig, cache: Path) -> Path:
-    """The folder of a data set of drawn scenes, which are drawn once."""
-    directory = cache / "scenes" / f"{data.count}-{data.seed}"
-    if not (directory / "scenes.json").exists():
-        write_scenes(directory, count=data.count, seed=data.seed)
+    """The folder of a data set of drawn scenes, which are drawn once, by one process at a time."""
+    directory = cache / "scenes" / f"{data.count}-{data.seed}-{generator_version()}"
+    with _only_here(directory.with_suffix(".lock")):
+        if not (directory / "scenes.json").exists():
+            write_scenes(directory, count=data.count, seed=data.seed)
     return directory
+
+
+@contextmanager
+def _only_here(lock: Path) -> Iterator[None]:
+    """The block, in one process (and thread) of the machine at a time; a process that ends releases the lock."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _scan(data: DataConfig, split: Split) -> ScanFiles:
     assert data.directory is not None
     return open_scan(data.directory, split)
+
+
+def embed_captions(dataset: ImageTextDataset, backbones: Backbones, cache: Path) -> SentenceEmbeddingTable:
+    """Sentence embeddings by the text backbone as it is before training; what the cache lacks is computed.
+
+    Call it before the backbone is trained.
+    """
+    tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
+    features = text_feature_table(backbones.text, tokenizer, dataset.captions, cache)
+    return SentenceEmbeddingTable(features.global_features, dataset.image_of_caption)
 
 
 def _texts(captions: tuple[str, ...], config: TrainingConfig, backbones: Backbones, cache: Path) -> TextSource:
@@ -141,7 +161,8 @@ def reduced_table(cells: FeatureTable, reduction: CellReduction) -> FeatureTable
     with torch.inference_mode():
         for start in range(0, len(cells), PICTURES_AT_ONCE):
             rows = np.arange(start, min(start + PICTURES_AT_ONCE, len(cells)))
-            parts.append(reduction(cells.batch(rows).features).half().numpy())
+            features = cells.batch(rows).features.to(device_of(reduction))
+            parts.append(reduction(features).half().cpu().numpy())
     return FeatureTable.of_regions(np.concatenate(parts), np.arange(len(cells)), cells.global_features)
 
 
@@ -167,7 +188,7 @@ def _behind_tail(tail: ImageTail, cells: FeatureTable, seed: int) -> FeatureTabl
     """What the blocks that will be trained give for some of the pictures before they are."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:PICTURES_OF_PCA])
     with torch.inference_mode():
-        found = in_parts(tail, cells.batch(rows), IMAGES_AT_ONCE)
+        found = move(map_in_chunks(tail, move(cells.batch(rows), device_of(tail)), IMAGES_AT_ONCE), torch.device("cpu"))
     return FeatureTable.of_regions(found.features.half().numpy(), np.arange(len(rows)), found.global_features.numpy())
 
 

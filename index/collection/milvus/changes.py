@@ -8,7 +8,7 @@ from index.collection.milvus.catalog import Catalog
 from index.collection.milvus.connection import PAGE_ROWS, Connection, Row
 from index.collection.milvus.expressions import both, quoted
 from index.collection.milvus.lock import WriterLock
-from index.collection.milvus.manifest import Counts, MilvusManifest
+from index.collection.milvus.manifest import Counts, MilvusManifest, changed_content
 from index.collection.milvus.schema import ALL_FIELDS, batches, data_fields, data_indexes, reborn
 from index.items import Modality
 from index.manifest import IndexedModel, VersionKind

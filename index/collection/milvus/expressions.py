@@ -93,10 +93,7 @@ def _compare(key: str, sign: str, bound: int | float | None) -> str | None:
     """The comparison of a float with a bound, which need not be one: 2**63 - 1 lies between two floats."""
     if bound is None:
         return None
-    try:
-        nearest = float(bound)
-    except OverflowError:
-        nearest = float("1.7976931348623157e308") * (1 if bound > 0 else -1)
+    nearest = float(bound)
     if nearest != bound:
         above = operator.gt(nearest, bound)
         sign = (">=" if above else ">") if sign[0] == ">" else ("<" if above else "<=")

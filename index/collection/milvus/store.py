@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from index.collection import Collection
 from index.collection.milvus.catalog import Catalog
 from index.collection.milvus.changes import MAX_LINEAGE, Tally, Writer
 from index.collection.milvus.collection import MilvusCollection
@@ -25,9 +26,8 @@ from index.collection.milvus.manifest import MilvusManifest
 from index.collection.milvus.schema import INDEX_PARAMS, check_rows, key_of
 from index.collection.milvus.selection import Keys, captions_of, deleted, replaced
 from index.collection.milvus.validation import check_lengths, validate_count, validate_rows
-from index.collection import Collection
-from index.manifest import VersionInfo, VersionKind
 from index.items import Modality
+from index.manifest import VersionInfo, VersionKind
 from index.pending import PendingRows, PendingVersion
 from index.workspace import workspace
 from model.errors import ArtifactError, ArtifactMissing, ConfigError, InvalidInput

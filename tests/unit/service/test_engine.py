@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index.items import Modality
+from index.items import Modality, image_item_id
 from model.errors import ArtifactMismatch, ArtifactMissing, UnreadableImage
 from model.preprocess import Tokens
 from model.runtime import Runtime
@@ -46,9 +46,9 @@ def test_an_image_of_the_gallery_finds_its_caption_and_itself(engine: Engine, ga
 
 
 def test_an_item_and_its_embedding_find_the_same(engine: Engine) -> None:
-    item = engine.index.gallery.images[0]
+    item = engine.index.item(image_item_id("red.jpg"))
     by_id = search(engine, id=item.id, target="image")
-    vector = (1e30 * engine.index.embedding_of(item.id).astype(np.float64)).tolist()
+    vector = (1e30 * engine.index.embedding(item.id).astype(np.float64)).tolist()
     by_vector = search(engine, embedding=vector, target="image")
     assert by_id.results[0].id == item.id
     assert [hit.id for hit in by_id.results] == [hit.id for hit in by_vector.results]

@@ -33,6 +33,20 @@ def test_paths_of_data_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.data["flickr8k"].images == Path("/pictures/flickr8k")
 
 
+@pytest.mark.parametrize("side", ["image_backbone", "text_backbone"])
+def test_paths_of_backbones_are_expanded(side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("WEIGHTS", "weights")
+    config = load_config(MINI, [f'model.{side}.path="~/$WEIGHTS/x"'])
+    assert getattr(config.model, side).path == Path("/home/me/weights/x")
+
+
+@pytest.mark.parametrize("override", ["data=3", "model=3", "model.image_backbone=3"])
+def test_a_value_in_place_of_a_table_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match=f"{override.partition('=')[0]}: "):
+        load_config(MINI, [override])
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [
@@ -99,3 +113,12 @@ def test_a_recipe_extends_another_key_by_key(tmp_path: Path) -> None:
     (tmp_path / "self.toml").write_text('extends = "self.toml"\n')
     with pytest.raises(ConfigError, match="extends itself"):
         load_config(tmp_path / "self.toml")
+
+
+def test_recipes_that_extend_each_other_in_a_circle_are_refused(tmp_path: Path) -> None:
+    for name, base in (("first", "second"), ("second", "third"), ("third", "./second")):
+        (tmp_path / f"{name}.toml").write_text(f'extends = "{base}.toml"\n')
+    with pytest.raises(
+        ConfigError, match=r"second\.toml extends itself \(second\.toml -> third\.toml -> second\.toml\)"
+    ):
+        load_config(tmp_path / "first.toml")

@@ -19,10 +19,10 @@ from index.sources import Source, read_source
 from index.sources.images import ImageReader
 from index.sources.records import RegionFeatures, SourceRecord
 from model.artifact import ModelArtifact
+from model.datasets.scan import RegionArrays
 from model.errors import AahrError, ConfigError, DataError, UnsupportedQuery
 from model.preprocess import decode_image
 from model.runtime import Runtime
-from model.scan import RegionArrays
 from tests.artifacts import write_colour_model, write_region_model
 from tests.embedded import SHARD, contents, uris, write_source
 from tests.galleries import write_picture

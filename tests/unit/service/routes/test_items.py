@@ -20,7 +20,7 @@ def test_item(client: TestClient) -> None:
         "modality": "image",
         "uri": "red.jpg",
         "caption": "a red square",
-        "payload": {},
+        "payload": {"photographer": "red@example"},
     }
     assert client.get(f"/items/{CAPTION}").json()["payload"] == {"photographer": "red@example"}
 

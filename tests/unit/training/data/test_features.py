@@ -9,31 +9,17 @@ import torch
 from PIL import Image
 
 from model.errors import ConfigError, DataError
+from model.manifest import sha256_of_file
 from model.nn.backbones import load_image_backbone, load_text_backbone
 from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from tests.unit.training.data.backbones import ColourGrid, WordVectors
 from training.data import extraction, features
-from training.data.features import image_feature_table, text_feature_table
+from training.data.augmentation import PLAIN, View
+from training.data.features import image_feature_table, image_feature_tables, text_feature_table
 from training.data.table import FeatureTable
-from training.data.views import PLAIN, View
 
 TEXTS = ("the red dog runs on the grass", "a dog", "a cat sleeps", "a dog", "the cat runs on the green grass")
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
-    """Ten pictures of random pixels."""
-    generator = np.random.default_rng(0)
-    paths = [tmp_path / f"{number}.png" for number in range(10)]
-    for path in paths:
-        Image.fromarray(generator.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
-    return paths
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -76,6 +62,18 @@ def test_mirror_images_are_other_features(pictures: list[Path], cache: Path) -> 
     )
 
 
+def test_each_file_is_hashed_once_for_all_views(
+    pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    monkeypatch.setattr(features, "sha256_of_file", lambda path: hashed.append(path) or sha256_of_file(path))
+    views = (PLAIN, View(mirrored=True), View(crop=0))
+    found = image_feature_tables(ColourGrid(), pictures, cache, views, progress=False)
+    assert hashed == pictures
+    for table, view in zip(found[:2], views, strict=False):
+        assert_equal_to_backbone(table, ColourGrid(), pictures, view=view)
+
+
 def test_a_second_call_computes_nothing(pictures: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
     first = tables(backbone, pictures, cache)
@@ -94,22 +92,6 @@ def test_only_what_is_new_is_computed(pictures: list[Path], cache: Path) -> None
     Image.new("RGB", (8, 8), "red").save(pictures[2])
     assert_equal_to_backbone(tables(backbone, pictures, cache), ColourGrid(), pictures)
     assert backbone.pictures == 11, "one picture is new, the other equals one that was there"
-
-
-def test_other_weights_have_another_cache(pictures: list[Path], cache: Path) -> None:
-    tables(ColourGrid(), pictures, cache)
-    other = ColourGrid("second", gain=2.0)
-    assert_equal_to_backbone(tables(other, pictures, cache), ColourGrid(gain=2.0), pictures)
-    assert other.pictures == 10
-
-
-def test_other_preprocessing_has_another_cache(pictures: list[Path], cache: Path) -> None:
-    tables(ColourGrid(), pictures, cache)
-    other = ColourGrid()
-    assert other.preprocessing is not None
-    other.preprocessing = other.preprocessing.model_copy(update={"mean": (0.1,) * 3})
-    tables(other, pictures, cache)
-    assert other.pictures == 10
 
 
 class Interrupted(ColourGrid):
@@ -158,7 +140,7 @@ def test_a_damaged_shard_is_computed_again(
 def test_pictures_that_cannot_be_read_are_named(pictures: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
     pictures[3].write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"3\.png cannot be read as a picture.*; replace it or take it out"):
+    with pytest.raises(DataError, match=r"3\.png cannot be read: .*; replace it or take it out"):
         tables(backbone, pictures, cache)
     pictures[3].unlink()
     with pytest.raises(DataError, match=r"3\.png cannot be read: No such file"):

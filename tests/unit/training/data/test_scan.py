@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from model.datasets.scan import open_scan
 from model.errors import ConfigError, DataError
 from model.nn.backbones import load_image_backbone
 from model.preprocess import decode_image, prepare_images
-from model.scan import open_scan
 from tests.scan_files import globals_of, regions_of, write_pictures, write_scan
 from tests.tiny_transformers import write_clip
 from training.data.scan import check_regions, clip_features, region_table, scan_dataset, write_clip_features
@@ -75,7 +75,7 @@ def test_without_embeddings_clip_sees_the_pictures(tmp_path: Path, images: Path,
     np.testing.assert_allclose(table.global_features, expected, atol=1e-5)
     for path in pictures[:2]:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="cannot be read as a picture"):
+    with pytest.raises(DataError, match="cannot be read"):
         clip_features(pictures, clip, tmp_path / "cache")
 
 
@@ -93,7 +93,7 @@ def test_nothing_that_gives_global_features_is_refused(tmp_path: Path, images: P
     for arguments in ((None, None), (images, None), (None, clip)):
         with pytest.raises(ConfigError, match=r"train_clip\.npy is not there: .*`images` and `clip`"):
             check_regions(files, *arguments)
-    (images / files.picture_names()[1]).unlink()
+    (images / files.image_names()[1]).unlink()
     with pytest.raises(DataError, match=r"1 of 3 pictures of train of .* are not below"):
         check_regions(files, images, clip)
 

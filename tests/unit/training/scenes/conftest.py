@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.data.scenes import write_scenes
+from training.scenes import write_scenes
 
 COUNT, SEED = 200, 7
 

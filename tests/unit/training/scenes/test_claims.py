@@ -2,8 +2,8 @@
 
 import pytest
 
-from training.data.scenes.claims import Claims, FactIndex, GroupClaim
-from training.data.scenes.facts import Box, Facts, Group, Relation, all_relations, hull
+from training.scenes.claims import Claims, FactIndex, GroupClaim
+from training.scenes.facts import Box, Facts, Group, Relation, all_relations, hull
 
 
 def picture(*groups: Group, time: str = "day", place: str = "beach") -> Facts:

@@ -3,7 +3,7 @@
 from itertools import permutations
 from typing import Any
 
-from training.data.scenes.dataset import SPLIT_CYCLE, describe_dataset, make_scenes
+from training.scenes.dataset import SPLIT_CYCLE, describe_dataset, make_scenes
 
 from .checker import MARGIN, caption_holds, outline, relation_holds
 

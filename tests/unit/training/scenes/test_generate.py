@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import cli
 from model.errors import DataError
-from training.data.scenes import write_scenes
+from training.scenes import write_scenes
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -76,7 +76,7 @@ def test_an_interrupted_run_is_taken_up_again(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.data.scenes.generate.draw_scene", interrupted)
+        patch.setattr("training.scenes.generate.draw_scene", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_scenes(tmp_path, count=4, seed=0)
     assert not (tmp_path / "scenes.json").exists()
@@ -136,6 +136,6 @@ def test_command_line_refuses_a_foreign_folder_in_one_line(tmp_path: Path) -> No
 
 
 def test_the_package_needs_no_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; import training.data.scenes; import numpy"
+    code = "import sys; sys.modules['torch'] = None; import training.scenes; import numpy"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from training.data.scenes.facts import Box
-from training.data.scenes.families import family
-from training.data.scenes.picture import SKETCHES, draw_object, draw_scene
-from training.data.scenes.vocabulary import COLOURS, KINDS
+from training.scenes.facts import Box
+from training.scenes.families import family
+from training.scenes.picture import SKETCHES, draw_object, draw_scene
+from training.scenes.vocabulary import COLOURS, KINDS
 
 Json = dict[str, Any]
 GROUND = (128, 128, 128)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from training.data.scenes import unique_captions
-from training.data.scenes.queries import UniqueCaption
+from training.scenes import unique_captions
+from training.scenes.queries import UniqueCaption
 
 from .checker import caption_holds
 
