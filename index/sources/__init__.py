@@ -28,10 +28,10 @@ def read_source(
     """What is to be indexed, in an order that depends on nothing but the source.
 
     `images` is a folder, a pattern such as `photos/**/*.jpg`, images, tar archives, or tables (CSV, TSV, JSON lines,
-    Parquet), one or several of one kind; archives and tables may be named by a pattern too. `captions` is a caption file
-    beside a folder, a pattern or archives. `root` is the folder that the paths of a table start from, else that of the
-    table. With `strict`, captions whose image is not there are an error. `leave_out` is a folder that is skipped, such
-    as the index. Raises DataError for whatever cannot be read, naming file, place and remedy.
+    Parquet), one or several of one kind; archives and tables may be named by a pattern too. `captions` is a caption
+    file beside a folder, a pattern or archives. `root` is the folder that the paths of a table start from, else that
+    of the table. With `strict`, captions whose image is not there are an error. `leave_out` is a folder that is
+    skipped, such as the index. Raises DataError for whatever cannot be read, naming file, place and remedy.
     """
     given = [str(path) for path in ([images] if isinstance(images, str | Path) else images)]
     files = [file for path in given for file in _expanded(path)]
