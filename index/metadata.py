@@ -1,7 +1,7 @@
 """Metadata of the rows of a segment, in columns that stay on disk: Arrow, memory-mapped.
 
 An item becomes a Python object only when it is a hit. The files of a directory: `metadata.arrow` with the columns of
-SCHEMA, `ids.npy` and `image_ids.npy` from an id to its rows, and the columns of the payloads for filters.
+SCHEMA, `ids.arrow` and `image_ids.arrow` from an id to its rows, and the columns of the payloads for filters.
 """
 
 import json
@@ -36,8 +36,8 @@ SCHEMA = pa.schema(
 )
 
 _TABLE_FILE = "metadata.arrow"
-_IDS_FILE = "ids.npy"
-_IMAGE_IDS_FILE = "image_ids.npy"
+_IDS_FILE = "ids.arrow"
+_IMAGE_IDS_FILE = "image_ids.arrow"
 METADATA_FILES = (_TABLE_FILE, _IDS_FILE, _IMAGE_IDS_FILE, PATHS_FILE, *VALUE_FILES.values())
 
 _ITEM_COLUMNS = [SCHEMA.names.index(name) for name in ("id", "uri", "caption", "payload")]

@@ -15,6 +15,8 @@ INT64 = range(-(2**63), 2**63)
 class InvalidPayload(DataError, ValueError):
     """A payload that is not a JSON object within the limits; the message names the place in it."""
 
+    code = "invalid_payload"
+
 
 def check_payload(value: Any) -> None:
     """Raise InvalidPayload unless the value is a JSON object that can be stored and sent back unchanged.

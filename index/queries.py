@@ -1,8 +1,10 @@
 """What holds of a query whatever the collection: its model, what it searches, and hits without near-duplicates."""
 
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from index.collection import Collection, Hit, SearchOptions
+from index.collection import Collection, Hit, SearchOptions, checked_queries
+from index.duplicates import unique_hits
 from index.items import Embeddings, Modality
 from model.errors import ArtifactMismatch
 
@@ -31,7 +33,8 @@ def check_model(collection: Collection, model: ModelIdentity) -> None:
         raise ArtifactMismatch(
             f"the index {collection.name} (version {collection.version}) was built with the model {built.model_id} "
             f"({built.name}, dimension {built.dimension}), not with {model.model_id} (dimension {model.dimension}); "
-            "rebuild it with `aahr index rebuild`, or give the model that it was built with"
+            "rebuild it with `aahr index rebuild`, or give the model that it was built with",
+            detail=f"the model that it was built with was in {collection.model_directory}",
         )
 
 
@@ -56,5 +59,13 @@ def search_unique(
 
     Raises as `Collection.search`.
     """
-    (hits,) = collection.search(query, target, options)
-    return hits
+    if unique is None:
+        (hits,) = collection.search(query, target, options)
+        return hits
+    checked_queries(query, collection.model.dimension, options)
+
+    def page(offset: int, limit: int) -> list[Hit]:
+        (hits,) = collection.search(query, target, replace(options, offset=offset, limit=limit))
+        return hits
+
+    return unique_hits(page, collection.embedding, threshold=unique, limit=options.limit, offset=options.offset)

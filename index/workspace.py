@@ -1,4 +1,4 @@
-"""A folder for what a rebuild has embedded and not published yet: it outlives the process, and has one user at a time."""
+"""A folder for what a rebuild has embedded and not published yet: it outlives the process; one user at a time."""
 
 import fcntl
 import os

@@ -112,7 +112,7 @@ def load_model_artifact(directory: Path, *, verify: bool = True) -> ModelArtifac
     return ModelArtifact(directory, manifest, preprocessing)
 
 
-def seal_model_artifact(
+def write_manifest(
     directory: Path,
     *,
     name: str,
@@ -156,10 +156,13 @@ def seal_model_artifact(
 def _check_manifest(directory: Path, manifest: ModelManifest) -> None:
     path = directory / MANIFEST
     if absent := sorted(set(REQUIRED_FILES) - set(manifest.files)):
-        raise ArtifactCorrupt(f"{path} does not list {', '.join(absent)}; export the model again")
+        raise ArtifactCorrupt(
+            f"{path.name} does not list {', '.join(absent)}; export the model again", detail=str(path)
+        )
     if (expected := model_id_of(manifest.files)) != manifest.model_id:
         raise ArtifactCorrupt(
-            f"{path} says model_id {manifest.model_id}, but its files give {expected}; export the model again"
+            f"{path.name} says model_id {manifest.model_id}, but its files make {expected}; export the model again",
+            detail=str(path),
         )
 
 
@@ -167,5 +170,6 @@ def _check_image_input(directory: Path, image_input: ImageInput, preprocessing: 
     if (image_input == "pixels") != (preprocessing.image is not None):
         described = "none" if preprocessing.image is None else "some"
         raise ArtifactCorrupt(
-            f"the model in {directory} takes {image_input}, but its image preprocessing is {described}; export it again"
+            f"the model takes {image_input}, but its image preprocessing is {described}; export it again",
+            detail=str(directory),
         )

@@ -13,7 +13,7 @@ class Settings(BaseModel):
 
 
 class BackboneConfig(Settings):
-    """Which frozen or fine-tuned encoder gives the local and global features of one modality."""
+    """Which frozen or fine-tuned encoder provides the local and global features of one modality."""
 
     name: str
     path: Path | None = None
@@ -36,7 +36,7 @@ class TextBackboneConfig(BackboneConfig):
 
 
 class FeatureDropout(Settings):
-    """Dropout of what a backbone gives, before the projections."""
+    """Dropout of what a backbone returns, before the projections."""
 
     local_features: float = Field(default=0.0, ge=0, lt=1)
     global_features: float = Field(default=0.0, ge=0, lt=1)
@@ -89,7 +89,7 @@ class ModelConfig(Settings):
 
 
 class FeatureDimensions(Settings):
-    """Widths of what a backbone gives: local features [B, R, local] and global features [B, global]."""
+    """Widths of what a backbone returns: local features [B, R, local] and global features [B, global]."""
 
     local_dimension: int
     global_dimension: int

@@ -22,19 +22,19 @@ class AahrError(Exception):
 
 
 class InvalidInput(AahrError):
-    """A query, picture or text that cannot be used; the sender can mend it."""
+    """A query, image or text that cannot be used; the sender can fix it."""
 
     code = "invalid_input"
 
 
 class UnreadableImage(InvalidInput):
-    """The bytes are no picture, or a damaged one."""
+    """The bytes are not an image, or a damaged one."""
 
     code = "unreadable_image"
 
 
 class ImageTooLarge(InvalidInput):
-    """The picture has more pixels than are decoded."""
+    """The image has more pixels than are decoded."""
 
     code = "image_too_large"
 

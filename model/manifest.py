@@ -1,18 +1,18 @@
-"""Files that bind themselves by hash: manifests, their verification, and publication in one rename."""
+"""Files that bind themselves by hash: manifests, their verification, and publication in one step."""
 
 import hashlib
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.errors import ArtifactCorrupt, ArtifactError, ArtifactMissing
+from model.replacement import fsync_path, recover_directory, replace_directory, staging_directory
 
 MANIFEST = "manifest.json"
 FORMAT_PREFIX = "aahr-"
@@ -49,11 +49,13 @@ def verify_files(directory: Path, files: Mapping[str, FileEntry]) -> None:
     paths = {name: _path_of(directory, name) for name in files}
     for name, entry in files.items():
         if (found := paths[name].stat().st_size) != entry.bytes:
-            raise ArtifactCorrupt(f"{paths[name]} has {found} bytes, its manifest says {entry.bytes}; make it again")
+            raise ArtifactCorrupt(
+                f"{name} has {found} bytes, its manifest says {entry.bytes}; make it again", detail=str(paths[name])
+            )
     for name, entry in files.items():
         if (digest := sha256_of_file(paths[name])) != entry.sha256:
             raise ArtifactCorrupt(
-                f"{paths[name]} has SHA-256 {digest}, its manifest says {entry.sha256}; make it again"
+                f"{name} has SHA-256 {digest}, its manifest says {entry.sha256}; make it again", detail=str(paths[name])
             )
 
 
@@ -62,11 +64,12 @@ def read_manifest(directory: Path, model: type[M], *, expected: str = "an artifa
 
     `expected` says in errors what kind of directory this should be and which command makes it, such as "a model
     directory, as `aahr export` writes it". Raises ArtifactMissing without a manifest and ArtifactCorrupt for one that
-    is no JSON, of another format, or has a wrong field.
+    is not JSON, of another format, or has a wrong field.
     """
     path = directory / MANIFEST
-    if not path.is_file():
-        raise ArtifactMissing(f"{directory} is not {expected}: it has no {MANIFEST}")
+    if not recover_directory(directory) or not path.is_file():
+        name = directory.name or "the directory"
+        raise ArtifactMissing(f"{name} is not {expected}: it has no {MANIFEST}", detail=str(directory))
     return parse_json_file(path, model, expected=expected)
 
 
@@ -78,9 +81,13 @@ def parse_json_file(path: Path, model: type[M], *, expected: str) -> M:
     try:
         return model.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ArtifactMissing(f"{path} cannot be read, but {expected} needs it: {error.strerror}") from error
+        raise ArtifactMissing(
+            f"{path.name} cannot be read, but {expected} needs it: {error.strerror}", detail=str(path)
+        ) from error
     except ValidationError as error:
-        raise ArtifactCorrupt(f"{path} does not belong to {expected}: {_first_problem(error)}") from error
+        raise ArtifactCorrupt(
+            f"{path.name} does not belong to {expected}: {_first_problem(error)}", detail=str(path)
+        ) from error
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -94,29 +101,28 @@ def write_text_atomically(path: Path, text: str) -> None:
         staging.replace(path)
     finally:
         staging.unlink(missing_ok=True)
-    _fsync(path.parent)
+    fsync_path(path.parent)
 
 
 @contextmanager
 def published_directory(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; when the block ends well it becomes `target`, whole and on disk.
 
-    An earlier artifact there is moved aside, then removed. On an exception the new folder is removed and the earlier
-    one left. Raises ArtifactError for a target that cannot be written, or that holds something which is no artifact: it
-    is not ours to replace.
+    An earlier artifact there is replaced in one step, then removed. On an exception the new folder is removed and the
+    earlier one left; after a kill every reader finds one of the two whole, and the next writer clears up. Raises
+    ArtifactError for a target that cannot be written, or that holds something which is not an artifact: it is not ours
+    to replace.
     """
-    staging = _beside(target)
-    with _writing(target):
-        _refuse_foreign(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging.mkdir()
-    try:
+    with ExitStack() as stack:
+        with _writing(target):
+            recover_directory(target)
+            _refuse_foreign(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging = stack.enter_context(staging_directory(target))
         yield staging
         with _writing(target):
             _fsync_tree(staging)
-            _replace_directory(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            replace_directory(staging, target)
 
 
 def _describe(directory: Path, name: str) -> FileEntry:
@@ -127,10 +133,15 @@ def _describe(directory: Path, name: str) -> FileEntry:
 def _path_of(directory: Path, name: str) -> Path:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts:
-        raise ArtifactCorrupt(f"{directory / MANIFEST} names the file {name!r}, which is outside its directory")
+        raise ArtifactCorrupt(
+            f"{MANIFEST} names the file {name!r:.200}, which is outside its directory", detail=str(directory / MANIFEST)
+        )
     path = directory / relative
     if not path.is_file():
-        raise ArtifactMissing(f"{path} is not there, but the artifact {directory} needs it; make the artifact again")
+        raise ArtifactMissing(
+            f"{name} is not there, but the artifact {directory.name} needs it; make the artifact again",
+            detail=str(path),
+        )
     return path
 
 
@@ -156,7 +167,7 @@ def _refuse_foreign(target: Path) -> None:
     if not os.path.lexists(target) or _is_artifact(target):
         return
     if target.is_symlink() or not target.is_dir():
-        raise ArtifactError(f"{target} is no folder and is not replaced; give another one")
+        raise ArtifactError(f"{target} is not a folder and is not replaced; give another one")
     if any(target.iterdir()):
         raise ArtifactError(f"{target} holds files that no command of aahr wrote and is not replaced; give another one")
 
@@ -169,34 +180,7 @@ def _is_artifact(target: Path) -> bool:
     return isinstance(manifest, dict) and str(manifest.get("format", "")).startswith(FORMAT_PREFIX)
 
 
-def _replace_directory(staging: Path, target: Path) -> None:
-    aside = _beside(target)
-    earlier = target.exists()
-    if earlier:
-        target.rename(aside)
-    try:
-        staging.rename(target)
-    except OSError:
-        if earlier:
-            aside.rename(target)
-        raise
-    _fsync(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _beside(target: Path) -> Path:
-    return target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
-
-
 def _fsync_tree(directory: Path) -> None:
     for path in directory.rglob("*"):
-        _fsync(path)
-    _fsync(directory)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fsync_path(path)
+    fsync_path(directory)

@@ -12,7 +12,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
+from model.decode_budget import DECODE_BUDGET
 from model.errors import ArtifactCorrupt, EmptyText, ImageTooLarge, InvalidInput, TextTooLong, UnreadableImage
+from model.pixel_modes import to_rgb
 
 MAX_PIXELS = 50_000_000
 MAX_TEXT_CHARACTERS = 10_000
@@ -36,7 +38,7 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
 
 class ImagePreprocessing(BaseModel):
-    """How a picture becomes a square of pixels.
+    """How an image becomes a square of pixels.
 
     `mean` and `std` are on the 0-1 scale. "squash" resizes to the square without a crop; "crop" resizes the shortest
     side to `size` and takes the middle, as CLIP does.
@@ -77,30 +79,33 @@ class Tokens(NamedTuple):
 
 
 def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.Image:
-    """The first frame of a picture as upright RGB of 8 bits, transparency on white.
+    """The first frame of an image as upright RGB of 8 bits, transparency on white.
 
-    `at_least`: neither side is needed larger than this; big JPEGs are then decoded at a fraction of their size, which
-    is several times faster. Raises UnreadableImage and ImageTooLarge.
+    `at_least`: neither side is needed larger than this. Big JPEGs are then decoded at a fraction of their size, several
+    times faster, and big images with transparency or more than 8 bits are averaged. Waits while other threads
+    decode as much as DECODE_BUDGET allows. Raises UnreadableImage and ImageTooLarge.
     """
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    name, detail = ("the image", None) if isinstance(source, bytes) else (source.name or "the folder", str(source))
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-            _refuse_large(image, name)
+            _refuse_large(image, name, detail)
+            whole = image.width * image.height
             if at_least is not None:
                 # Twice the size: the resize that follows then hides that the decoder has averaged blocks.
                 image.draft(None, (2 * at_least, 2 * at_least))
-            image.load()
-            return _upright(image, _to_rgb(image))
+            with DECODE_BUDGET.reserve(_pixels_in_memory(image, whole)):
+                image.load()
+                return _upright(image, to_rgb(image, at_least=at_least and 2 * at_least))
     except InvalidInput:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything for damaged bytes.
-        raise UnreadableImage(f"{name} cannot be read as a picture: {_reason(error, source)}") from error
+        raise UnreadableImage(f"{name} cannot be read: {_reason(error, source)}", detail=detail) from error
 
 
 def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
-    """A picture as normalised pixels [3, H, W]; one that has the size already is not resampled."""
+    """An image as normalised pixels [3, H, W]; one that has the size already is not resampled."""
     if image.mode != "RGB":
-        image = _to_rgb(image)
+        image = to_rgb(image)
     size, resample = preprocessing.size, _INTERPOLATIONS[preprocessing.interpolation]
     box = _crop_box(image.size, size) if preprocessing.resize == "crop" else (0, 0, *image.size)
     square = image.resize((size, size), resample, box)
@@ -112,7 +117,7 @@ def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDAr
 
 
 def prepare_images(images: Sequence[Image.Image], preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
-    """Pictures as normalised pixels [N, 3, H, W]."""
+    """Images as normalised pixels [N, 3, H, W]."""
     size = preprocessing.size
     pixels = np.empty((len(images), 3, size, size), np.float32)
     for row, image in enumerate(images):
@@ -142,7 +147,9 @@ class TextTokenizer:
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer_file))
         except Exception as error:  # `tokenizers` raises a bare Exception.
-            raise ArtifactCorrupt(f"{tokenizer_file} is no file of `tokenizers`: {error}") from error
+            raise ArtifactCorrupt(
+                f"{tokenizer_file.name} is not a file of `tokenizers`: {error}", detail=str(tokenizer_file)
+            ) from error
         padding = self._tokenizer.padding or {}
         self._tokenizer.enable_padding(pad_id=padding.get("pad_id", 0), pad_token=padding.get("pad_token", "[PAD]"))
         self._tokenizer.enable_truncation(max_length)
@@ -161,53 +168,40 @@ class TextTokenizer:
         )
 
 
-def _refuse_large(image: Image.Image, name: str) -> None:
+def _refuse_large(image: Image.Image, name: str, detail: str | None) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageTooLarge(
-            f"{name} has {width} x {height} pixels, at most {MAX_PIXELS:,} are decoded; make it smaller"
+            f"{name} has {width} x {height} pixels, at most {MAX_PIXELS:,} are decoded; make it smaller", detail=detail
         )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        image = _to_eight_bits(image)
-    if image.has_transparency_data:
-        colours = image.convert("RGBA")
-        white = Image.new("RGBA", colours.size, "white")
-        return Image.alpha_composite(white, colours).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Grey values of 16 or 32 bits scaled to 8: Pillow's own conversion clips them at 255."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # the high byte, as for 16-bit colours
-    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0).clip(min=0.0)
-    # Neither mode says what white is: the smallest usual one that holds the values, else the brightest value.
-    whites = (1.0, 65535.0) if image.mode == "F" else (65535.0,)
-    brightest = float(values.max())
-    white = next((white for white in whites if brightest <= white), brightest)
-    return Image.fromarray((values * (255.0 / white)).round().astype(np.uint8))
+def _pixels_in_memory(image: Image.Image, whole: int) -> int:
+    """How many pixels of RGB decoding takes as much memory as; `whole`: those of the image before a draft."""
+    if image.format == "WEBP":
+        return 3 * whole  # its decoder keeps canvases of its own
+    if "progressive" in image.info:
+        return whole  # a JPEG whose coefficients are all held, whatever the size they are decoded at
+    return image.width * image.height
 
 
 def _upright(source: Image.Image, image: Image.Image) -> Image.Image:
     try:
         orientation = source.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Damaged EXIF is no reason to refuse a sound picture.
+    except Exception:  # Damaged EXIF is no reason to refuse a sound image.
         orientation = 1
     method = _UPRIGHT.get(orientation)
     return image if method is None else image.transpose(method)
 
 
-def _crop_box(picture: tuple[int, int], size: int) -> tuple[float, float, float, float]:
-    """The part of the picture that is left when its shortest side is resized to `size` and the middle is cut out.
+def _crop_box(image: tuple[int, int], size: int) -> tuple[float, float, float, float]:
+    """The part of the image that is left when its shortest side is resized to `size` and the middle is cut out.
 
-    Resizing that part alone gives the same pixels, and a picture of 1 x 50,000,000 costs nothing.
+    Resizing that part alone gives the same pixels, and an image of 1 x 50,000,000 costs nothing.
     """
-    shortest = min(picture)
+    shortest = min(image)
     box = []
-    for side in picture:
+    for side in image:
         resized = int(size * side / shortest)
         start = (resized - size) // 2
         box.append((start * side / resized, (start + size) * side / resized))
@@ -221,4 +215,5 @@ def _reason(error: Exception, source: bytes | Path) -> str:
         return "it is empty" if empty else f"it is none of {', '.join(FORMATS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error) or type(error).__name__
+    reason = str(error) or type(error).__name__
+    return reason if isinstance(source, bytes) else reason.replace(str(source), source.name)

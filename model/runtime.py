@@ -1,4 +1,4 @@
-"""Encode pictures and texts with an exported model: ONNX Runtime, no torch."""
+"""Encode images and texts with an exported model: ONNX Runtime, no torch."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from PIL import Image
 from model.artifact import ModelArtifact, load_model_artifact
 from model.cores import usable_cores
 from model.errors import InvalidInput, UnsupportedQuery
-from model.graph import OUTPUTS, Graph
+from model.onnx_session import OUTPUTS, OnnxSession
 from model.preprocess import ImagePreprocessing, Preprocessing, TextTokenizer, Tokens, prepare_images
 
 # Rows of one call of a graph, as measured with the mini model: activations stay in the cache and memory has a bound.
@@ -52,8 +52,8 @@ class Runtime:
         self.artifact = artifact
         self.tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
         image_inputs = PIXEL_INPUTS if self.accepts_pixels else REGION_INPUTS
-        self._image_graph = Graph(artifact.image_graph, inputs=image_inputs, dimension=manifest.dimension)
-        self._text_graph = Graph(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=manifest.dimension)
+        self._image_graph = OnnxSession(artifact.image_graph, inputs=image_inputs, dimension=manifest.dimension)
+        self._text_graph = OnnxSession(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=manifest.dimension)
         self._workers = workers or (1 if self.on_gpu else usable_cores())
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="encode")
 
@@ -85,7 +85,7 @@ class Runtime:
 
     @property
     def accepts_pixels(self) -> bool:
-        """Whether pictures can be encoded; otherwise the image encoder takes precomputed regions."""
+        """Whether images can be encoded; otherwise the image encoder takes precomputed regions."""
         return self.artifact.manifest.image_input == "pixels"
 
     @property
@@ -93,7 +93,7 @@ class Runtime:
         return self._image_graph.on_gpu and self._text_graph.on_gpu
 
     def encode_images(self, images: Sequence[Image.Image]) -> Floats:
-        """RGB pictures to embeddings [N, D]; a chunk is prepared and encoded at a time, so memory has a bound."""
+        """RGB images to embeddings [N, D]; a chunk is prepared and encoded at a time, so memory has a bound."""
         preprocessing = self._image_preprocessing()
 
         def encode(chunk: Sequence[Image.Image]) -> Floats:
@@ -113,7 +113,7 @@ class Runtime:
     def encode_regions(self, regions: Floats, region_mask: NDArray[np.bool_], global_features: Floats) -> Floats:
         """Regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to embeddings [N, D]."""
         if self.accepts_pixels:
-            raise UnsupportedQuery(f"the model {self.name} takes pictures, not precomputed regions")
+            raise UnsupportedQuery(f"the model {self.name} takes images, not precomputed regions")
         feeds: Feeds = dict(zip(REGION_INPUTS, (regions, region_mask, global_features), strict=True))
         self._image_graph.check(feeds)
         _check_rows(feeds)
@@ -122,7 +122,7 @@ class Runtime:
         return self._run(self._image_graph, feeds, IMAGE_CHUNK)[0]
 
     def encode_tokens(self, tokens: Tokens) -> Floats:
-        """Tokens [M, T] to embeddings [M, D]; texts of like length share a call, so that little padding is computed."""
+        """Tokens [M, T] to embeddings [M, D]; texts of similar length share a call: little padding is computed."""
         feeds = self._token_feeds(tokens)
         lengths = _lengths(tokens.attention_mask)
         order = np.argsort(-lengths, kind="stable")
@@ -146,7 +146,7 @@ class Runtime:
 
     def warm_up(self) -> None:
         """Run both encoders once, so that the first query is no slower than the next and a broken graph shows now."""
-        self.encode_texts(["a photograph"])
+        self.encode_texts(["an image"])
         if self.accepts_pixels:
             size = self._image_preprocessing().size
             self.encode_pixels(np.zeros((1, 3, size, size), np.float32))
@@ -163,7 +163,7 @@ class Runtime:
     ) -> None:
         self.close()
 
-    def _run(self, graph: Graph, feeds: Feeds, chunk: int, outputs: Sequence[str] = OUTPUTS[:1]) -> list[Floats]:
+    def _run(self, graph: OnnxSession, feeds: Feeds, chunk: int, outputs: Sequence[str] = OUTPUTS[:1]) -> list[Floats]:
         """Each output over all rows."""
         slices = self._slices(len(next(iter(feeds.values()))), chunk)
         if not slices:  # Not every graph can run on zero rows.
@@ -189,7 +189,7 @@ class Runtime:
     def _image_preprocessing(self) -> ImagePreprocessing:
         if self.preprocessing.image is None:
             raise UnsupportedQuery(
-                f"the model {self.name} takes precomputed regions, not pictures: it serves text queries "
+                f"the model {self.name} takes precomputed regions, not images: it serves text queries "
                 "and galleries of precomputed regions"
             )
         return self.preprocessing.image

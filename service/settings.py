@@ -29,6 +29,10 @@ def _check_hosts(names: frozenset[str]) -> frozenset[str]:
     return cleaned
 
 
+def _location(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
 HostList = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_hosts), AfterValidator(_check_hosts)]
 
 
@@ -39,7 +43,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, populate_by_name=True, extra="forbid", frozen=True
     )
 
-    index_dir: str = Field(
+    index_dir: Annotated[str, BeforeValidator(_location)] = Field(
         min_length=1,
         description="Index directory, as `aahr index rebuild` writes it, or milvus:http://HOST:19530/NAME.",
     )

@@ -1,6 +1,6 @@
 """Tiny models for tests: complete artifacts of a few kilobytes, made without torch, that know colours.
 
-An image's embedding comes from its mean colour, a text's from its colour words, so that "red" finds red pictures.
+An image's embedding comes from its mean colour, a text's from its colour words, so that "red" finds red images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from model.artifact import (
     ModelManifest,
     Precision,
     load_model_artifact,
-    seal_model_artifact,
+    write_manifest,
 )
 from model.preprocess import ImagePreprocessing, Preprocessing, TextPreprocessing
 
@@ -96,7 +96,7 @@ def _finish(
     vocabulary = ["[UNK]", "[PAD]", *COLOURS, *WORDS]
     _write_text_graph(directory / "text.onnx", vocabulary, dimension, seed)
     _write_tokenizer(directory / "tokenizer.json", vocabulary)
-    seal_model_artifact(
+    write_manifest(
         directory,
         name="colours",
         dimension=dimension,
@@ -123,7 +123,7 @@ def _write_text_graph(path: Path, vocabulary: list[str], dimension: int, seed: i
 
 
 def _word_table(vocabulary: list[str], dimension: int, seed: int) -> Floats:
-    """A colour word lies where a picture of that colour does, any other word is short and points anywhere [V, D]."""
+    """A colour word lies where an image of that colour does, any other word is short and points anywhere [V, D]."""
     table = 0.02 * np.random.default_rng(seed + 1).normal(size=(len(vocabulary), dimension)).astype(np.float32)
     axes = _colour_axes(dimension, seed)
     for row, word in enumerate(vocabulary):
@@ -177,10 +177,10 @@ def _write_tokenizer(path: Path, vocabulary: list[str]) -> None:
     tokenizer.save(str(path))
 
 
-def seal_again(artifact: ModelArtifact, precision: Precision = "fp32") -> ModelManifest:
+def rewrite_manifest(artifact: ModelArtifact, precision: Precision = "fp32") -> ModelManifest:
     """A new manifest for the directory of an artifact whose files were changed."""
     manifest = artifact.manifest
-    return seal_model_artifact(
+    return write_manifest(
         artifact.directory,
         name=manifest.name,
         precision=precision,

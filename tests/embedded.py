@@ -16,14 +16,15 @@ from tests.artifacts import COLOURS, WORDS
 SHARD = 8  # records
 
 
-def write_source(folder: Path, count: int, *, per_image: int = 2, seed: int = 0) -> Source:
-    """Images of a random colour each, every tenth of them broken, and captions, one of them empty."""
+def write_source(folder: Path, count: int, *, per_image: int = 2, size: int = 8, seed: int = 0) -> Source:
+    """Images of random pixels about a colour, every tenth of them broken, and captions, one of them empty."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["image,caption,split"]
     for at, colour in enumerate(generator.integers(0, 256, (count, 3))):
         path = folder / f"{at:05d}.png"
-        Image.new("RGB", (9, 7), tuple(map(int, colour))).save(path)
+        pixels = np.clip(colour + generator.integers(-40, 40, (size, size, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path, compress_level=1)
         if at % 10 == 3:
             path.write_bytes(b"broken")
         for ordinal in range(per_image):

@@ -12,7 +12,7 @@ from index.rebuild import SourceChoice, Summary, rebuild
 from tests.artifacts import write_colour_model
 
 # "yellow" lies in a sub-folder.
-PICTURES = {"red": "red.jpg", "green": "green.jpg", "blue": "blue.jpg", "yellow": "more/yellow.jpg"}
+IMAGES = {"red": "red.jpg", "green": "green.jpg", "blue": "blue.jpg", "yellow": "more/yellow.jpg"}
 
 
 @dataclass(frozen=True)
@@ -46,29 +46,35 @@ def open_index(directory: Path) -> LocalCollection:
     return LocalStore(directory).open()
 
 
+def newest_segment(gallery: BuiltGallery) -> Path:
+    """The folder of the image rows of the current version."""
+    collection = open_index(gallery.index)
+    return gallery.index / "segments" / collection.manifest.segments[0].id
+
+
 def build_gallery(directory: Path, *, captions: bool = True) -> BuiltGallery:
     """Pictures, captions with a payload, a model and one published version of an index."""
     gallery = BuiltGallery(
         directory / "model", directory / "images", directory / "captions.csv", directory / "gallery-index"
     )
     write_colour_model(gallery.model)
-    for colour, uri in PICTURES.items():
-        write_picture(gallery.images / uri, colour)
+    for colour, uri in IMAGES.items():
+        write_image(gallery.images / uri, colour)
     with gallery.captions.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "caption", "photographer"])
-        rows.writerows([uri, f"a {colour} square", f"{colour}@example"] for colour, uri in PICTURES.items())
+        rows.writerows([uri, f"a {colour} square", f"{colour}@example"] for colour, uri in IMAGES.items())
     gallery.publish(captions=captions)
     return gallery
 
 
-def write_picture(path: Path, colour: str) -> None:
+def write_image(path: Path, colour: str) -> None:
     """A file of 32 x 24 pixels of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (32, 24), colour).save(path)
 
 
-def picture_bytes(colour: str, kind: str = "JPEG") -> bytes:
+def image_bytes(colour: str, kind: str = "JPEG") -> bytes:
     """A picture of one colour as the bytes of a file."""
     buffer = BytesIO()
     Image.new("RGB", (32, 24), colour).save(buffer, kind)

@@ -1,4 +1,4 @@
-"""A toy training set without backbones: random features in which captions follow from pictures."""
+"""A toy training set without backbones: random features in which captions follow from images."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from model.nn.aahr import AAHR
 from training.config import BatchConfig, DataConfig, ObjectiveConfig, OptimiserConfig, TrainingConfig
 from training.data.batches import Batch, Collator, plan_epoch
 from training.data.dataset import ImageTextDataset
-from training.data.meanings import MeaningTable
+from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable
 from training.loop import Trainer
 
@@ -48,7 +48,7 @@ def toy_config(**changes: object) -> TrainingConfig:
 
 
 def toy_dataset(images: int = 40, seed: int = 0) -> tuple[ImageTextDataset, Collator]:
-    """Pictures with one to three captions each; a caption's features are its picture's with noise."""
+    """Images with one to three captions each; a caption's features are its image's with noise."""
     generator = np.random.default_rng(seed)
     count = generator.integers(1, 4, images)
     image_of_caption = np.repeat(np.arange(images), count)
@@ -60,18 +60,18 @@ def toy_dataset(images: int = 40, seed: int = 0) -> tuple[ImageTextDataset, Coll
         caption_ids=np.arange(len(image_of_caption)),
         image_of_caption=image_of_caption,
     )
-    meaning = generator.normal(size=(images, WIDTH))
-    views = tuple(_table(meaning, generator) for _ in range(2))
-    texts = _table(meaning[image_of_caption], generator)
+    latent = generator.normal(size=(images, WIDTH))
+    views = tuple(_table(latent, generator) for _ in range(2))
+    texts = _table(latent[image_of_caption], generator)
     batch = BatchConfig(images=8, captions_per_image=2, drop_cells=0.2, change_words=0.2)
-    meanings = MeaningTable(texts.global_features, image_of_caption)
-    return dataset, Collator(dataset, views, texts, batch, meanings=meanings)
+    sentence_embeddings = SentenceEmbeddingTable(texts.global_features, image_of_caption)
+    return dataset, Collator(dataset, views, texts, batch, sentence_embeddings=sentence_embeddings)
 
 
-def _table(meaning: np.ndarray[tuple[int, ...], np.dtype[np.float64]], generator: np.random.Generator) -> FeatureTable:
-    cells = meaning[:, None] + 0.3 * generator.normal(size=(len(meaning), 5, WIDTH))
+def _table(latent: np.ndarray[tuple[int, ...], np.dtype[np.float64]], generator: np.random.Generator) -> FeatureTable:
+    cells = latent[:, None] + 0.3 * generator.normal(size=(len(latent), 5, WIDTH))
     return FeatureTable.of_regions(
-        cells.astype(np.float32), np.arange(len(meaning)), cells.mean(axis=1).astype(np.float32)
+        cells.astype(np.float32), np.arange(len(latent)), cells.mean(axis=1).astype(np.float32)
     )
 
 

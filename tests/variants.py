@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from model.artifact import ModelArtifact, Precision, load_model_artifact
-from tests.artifacts import seal_again, write_colour_model
+from tests.artifacts import rewrite_manifest, write_colour_model
 from training.export.variants import write_fp16, write_int8
 
 GRAPHS = ("image.onnx", "text.onnx")
@@ -14,7 +14,7 @@ def write_colour_variant(directory: Path, precision: Precision) -> ModelArtifact
     exact = write_colour_model(directory)
     for graph in GRAPHS if precision != "fp32" else ():
         write_variant(directory / graph, directory / graph, precision)
-    seal_again(exact, precision)
+    rewrite_manifest(exact, precision)
     return load_model_artifact(directory)
 
 

@@ -7,21 +7,24 @@ from rich.console import Console
 from torch import Tensor
 
 from model.errors import ConfigError
+from model.nn.aahr import AAHR
 from training.checkpoint import (
     Checkpoint,
     Parent,
     Progress,
-    load_backbones,
     load_network,
     open_checkpoint,
+    rounded_as_written,
     save_checkpoint,
 )
-from training.data.sources import load_splits
+from training.data.sources import SplitFeatures, load_splits
+from training.device import default_device
+from training.network import load_backbones
 from training.train import evaluate_splits
 
 
 def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], cache: Path) -> float:
-    """Write (1 - share) first + share second for the share of `shares` with the highest rSum on val; gives the share.
+    """Write (1 - share) first + share second for the share of `shares` with the highest rSum on val; returns the share.
 
     Two runs that start from the same pretrained weights lie in one valley, and what each of them learnt adds up between
     them (model soups, Wortsman et al., ICML 2022). Val is that of the first recipe's `select_on`. The manifest names
@@ -32,19 +35,18 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
     parents = open_checkpoint(first), open_checkpoint(second)
     _refuse_different(*parents)
     config = parents[0].config
-    backbones = load_backbones(config)
+    backbones = load_backbones(config, default_device())
     network = load_network(parents[0], backbones)
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    other = load_network(parents[1], load_backbones(config)).state_dict()
-    val = {
-        name: split.reduced(network.cached_reduction)
-        for name, split in load_splits(config, "val", backbones, cache).items()
-    }
+    other = load_network(parents[1], load_backbones(config, default_device())).state_dict()
+    splits = load_splits(config, "val", backbones, cache)
     found: dict[float, dict[str, float]] = {}
     for share in shares:
         network.load_state_dict(_mixed(state, other, share))
-        found[share] = evaluate_splits(network, val)
-        Console().print(f"share {share:g}: val {config.select_on} rSum {found[share][f'{config.select_on}/rsum']:.1f}")
+        found[share] = _evaluate(network, splits)
+        Console(markup=False).print(
+            f"share {share:g}: val {config.select_on} rSum {found[share][f'{config.select_on}/rsum']:.1f}"
+        )
     best = max(shares, key=lambda share: found[share][f"{config.select_on}/rsum"])
     network.load_state_dict(_mixed(state, other, best))
     save_checkpoint(
@@ -56,6 +58,14 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
         parents=(_described(parents[0], 1 - best), _described(parents[1], best)),
     )
     return best
+
+
+def _evaluate(network: AAHR, splits: Mapping[str, SplitFeatures]) -> dict[str, float]:
+    """Of what a checkpoint of the network holds; its own reduction lies between those of the parents, too."""
+    with rounded_as_written(network):
+        return evaluate_splits(
+            network, {name: split.reduced(network.cached_reduction) for name, split in splits.items()}
+        )
 
 
 def _check(shares: Sequence[float], out: Path) -> None:

@@ -1,7 +1,9 @@
-"""Checkpoints: what a run leaves for evaluation and export (`best`) and for resuming (`last`)."""
+"""Checkpoints: for evaluation and export (`best`) and for resuming (`last`)."""
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.config import FeatureDimensions, Settings
-from model.errors import ArtifactCorrupt, ArtifactMissing
+from model.errors import ArtifactCorrupt, ArtifactMissing, TrainingError
 from model.manifest import FileEntry, describe_files, parse_json_file, published_directory, read_manifest, verify_files
 from model.nn.aahr import AAHR
-from model.nn.backbones import ImageBackbone, ImageTail, TextBackbone, load_image_backbone, load_text_backbone
 from training.config import TrainingConfig
+from training.network import Backbones, build_network
 
 CHECKPOINT_FORMAT = "aahr-checkpoint/1"
 PARAMETERS, CONFIG, STATE = "model.safetensors", "config.json", "state.pt"
@@ -84,51 +86,6 @@ class Progress:
     evaluation: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Backbones:
-    """The pretrained encoders of a recipe, in evaluation mode."""
-
-    image: ImageBackbone
-    text: TextBackbone
-    image_tail: ImageTail | None = None  # the last blocks of the image's, where they are trained along
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """Hashes of the weights, by modality."""
-        return {"image": self.image.fingerprint, "text": self.text.fingerprint}
-
-    @property
-    def dimensions(self) -> tuple[FeatureDimensions, FeatureDimensions]:
-        """Widths of the features that the encoders see."""
-        image, text = (
-            FeatureDimensions(local_dimension=each.local_dimension, global_dimension=each.global_dimension)
-            for each in (self.image_tail or self.image, self.text)
-        )
-        return image, text
-
-
-def load_backbones(config: TrainingConfig) -> Backbones:
-    """Both backbones of a recipe; raises ConfigError with the remedy where one is missing."""
-    image, text = config.model.image_backbone, config.model.text_backbone
-    image_backbone, text_backbone = (
-        load_image_backbone(image.name, image.path),
-        load_text_backbone(text.name, text.path),
-    )
-    if text.trainable and text.frozen_words:
-        text_backbone.freeze_words()
-    if not image.trainable:
-        return Backbones(image_backbone, text_backbone)
-    stem, tail = image_backbone.split(image.trainable_blocks)
-    return Backbones(stem.eval(), text_backbone, tail)
-
-
-def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:
-    """A fresh network for these backbones; what of them is trained along becomes part of it."""
-    image, text = backbones.dimensions
-    trainable = backbones.text if config.model.text_backbone.trainable else None
-    return AAHR(config.model, image, text, trainable, backbones.image_tail)
-
-
 def save_checkpoint(
     directory: Path,
     *,
@@ -141,7 +98,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint in one rename: what was trained, parameters in fp16 and buffers in fp32.
 
-    With `state` (everything a run needs to go on, in full precision) it can be resumed.
+    With `state` (everything a run needs to continue, in full precision) it can be resumed. Raises TrainingError for a
+    parameter that fp16 cannot hold.
     """
     with published_directory(directory) as staging:
         save_file(_halved(network), staging / PARAMETERS)
@@ -179,7 +137,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
 
 
 def load_network(checkpoint: Checkpoint, backbones: Backbones) -> AAHR:
-    """The trained network in evaluation mode.
+    """The trained network in evaluation mode, on the device of its backbones.
 
     Raises ArtifactCorrupt where the backbones at hand are not those it was trained on, or a parameter is missing.
     """
@@ -202,12 +160,26 @@ def load_network(checkpoint: Checkpoint, backbones: Backbones) -> AAHR:
 
 
 def load_state(directory: Path) -> dict[str, Any]:
-    """What a run needs to go on. Raises ArtifactMissing where the directory is a checkpoint without it."""
+    """What a run needs to continue. Raises ArtifactMissing where the directory is a checkpoint without it."""
     checkpoint = open_checkpoint(directory)
     if STATE not in checkpoint.manifest.files:
         raise ArtifactMissing(f"{directory} has no {STATE}: it can be evaluated and exported, but not resumed")
     state: dict[str, Any] = torch.load(directory / STATE, map_location="cpu", weights_only=True)
     return state
+
+
+@contextmanager
+def rounded_as_written(network: AAHR) -> Iterator[None]:
+    """Give a network, for the time of the block, the parameters that a checkpoint of it holds: those in fp16.
+
+    What is evaluated in the block is what is written. Raises TrainingError for a parameter that fp16 cannot hold.
+    """
+    exact = {name: tensor.clone() for name, tensor in _trained(network).items()}
+    network.load_state_dict({**network.state_dict(), **_halved(network)})
+    try:
+        yield
+    finally:
+        network.load_state_dict({**network.state_dict(), **exact})
 
 
 def library_versions() -> dict[str, str]:
@@ -229,11 +201,21 @@ def git_commit() -> str | None:
 def _halved(network: AAHR) -> dict[str, Tensor]:
     parameters = dict(network.named_parameters())
     return {
-        name: (tensor.half() if name in parameters else tensor).contiguous().clone()
+        name: (_to_fp16(name, tensor) if name in parameters else tensor).contiguous().clone()
         for name, tensor in _trained(network).items()
     }
 
 
+def _to_fp16(name: str, tensor: Tensor) -> Tensor:
+    halved = tensor.half()
+    if not halved.isfinite().all():
+        raise TrainingError(
+            f"{name} has a value of {tensor.abs().max():g}, which fp16 cannot hold, so that the checkpoint would be "
+            "worthless: nothing was written; lower optimiser.learning_rate"
+        )
+    return halved
+
+
 def _trained(network: AAHR) -> dict[str, Tensor]:
-    """All of the network but what it has from a pretrained backbone unchanged."""
+    """All of the network except the frozen parameters of a pretrained backbone."""
     return {name: tensor for name, tensor in network.state_dict().items() if name not in network.pretrained}

@@ -1,4 +1,4 @@
-"""The processes of one run: each encodes its share of a batch, every loss sees the whole of it.
+"""The processes of one run: each encodes its share of a batch, and computes every loss over the whole batch.
 
 The gradients of all n processes are averaged. Each of them computes the whole loss, so what it gathered is scaled by n
 on the way back: the mean of n times the gradient through each share is the gradient of the loss, and a parameter of the
@@ -20,19 +20,22 @@ from torch import Tensor
 from model.errors import ConfigError, TrainingError
 from training.data.batches import BatchPlan
 
-# The others wait while the first one computes features or evaluates; a process that ends is noticed at once.
+# Between two collectives all processes have about as much to do.
 PATIENCE = timedelta(hours=2)
+# The others wait while the first one computes features or evaluates, which may take days; one that ends is noticed at
+# once, as its connections close.
+PATIENCE_WITH_THE_FIRST = timedelta(days=365)
 
 
 class Draw(IntEnum):
-    """What a process draws random numbers of its own for."""
+    """What a process draws its own random numbers for."""
 
     AUGMENTATION = 0
     DROPOUT = 1
 
 
 class Group:
-    """This process alone: there is nothing to gather and nobody to wait for."""
+    """A single process: nothing to gather and nobody to wait for."""
 
     rank = 0
     size = 1
@@ -57,24 +60,24 @@ class Group:
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace each gradient by its mean over the processes."""
 
-    def make_equal(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors, and torch's random state, by those of the first process."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors, and torch's random state, with those of the first process."""
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in at least one process."""
         return flag
 
     def wait(self) -> None:
-        """Return once all processes are here."""
+        """Block until all processes have arrived."""
 
     @contextmanager
-    def first_goes_ahead(self) -> Iterator[None]:
-        """The others enter the block once the first process has left it, and find what it put into the cache."""
+    def main_process_first(self) -> Iterator[None]:
+        """Run the block in the first process before the others, which then find its results in the cache."""
         yield
 
     @contextmanager
-    def own_random(self, draw: Draw, *key: int) -> Iterator[None]:  # noqa: ARG002
-        """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
+    def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:  # noqa: ARG002
+        """Give each process its own random numbers in the block, seeded by the key; later draws are equal again."""
         yield
 
 
@@ -83,6 +86,7 @@ class TorchrunGroup(Group):
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device
+        self.waiting = dist.new_group(timeout=PATIENCE_WITH_THE_FIRST, backend="gloo")
 
     def share(self, plan: BatchPlan) -> BatchPlan:
         """The images of a plan that this process encodes, with their captions."""
@@ -107,8 +111,8 @@ class TorchrunGroup(Group):
             gradient.copy_(part.view_as(gradient))
 
     @torch.no_grad()
-    def make_equal(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors, and torch's random state, by those of the first process."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors, and torch's random state, with those of the first process."""
         random = torch.get_rng_state()
         with _peers_alive():
             for tensor in (*tensors, random):
@@ -120,12 +124,13 @@ class TorchrunGroup(Group):
         return bool(_summed(torch.tensor([int(flag)])))
 
     def wait(self) -> None:
-        """Return once all processes are here."""
-        _summed(torch.zeros(1))
+        """Block until all processes have arrived, however long that takes."""
+        with _peers_alive():
+            dist.all_reduce(torch.zeros(1), group=self.waiting)
 
     @contextmanager
-    def first_goes_ahead(self) -> Iterator[None]:
-        """The others enter the block once the first process has left it, and find what it put into the cache."""
+    def main_process_first(self) -> Iterator[None]:
+        """Run the block in the first process before the others, which then find its results in the cache."""
         if not self.first:
             self.wait()
         yield
@@ -133,8 +138,8 @@ class TorchrunGroup(Group):
             self.wait()
 
     @contextmanager
-    def own_random(self, draw: Draw, *key: int) -> Iterator[None]:
-        """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
+    def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:
+        """Give each process its own random numbers in the block, seeded by the key; later draws are equal again."""
         seed = int(np.random.SeedSequence([*key, draw, self.rank]).generate_state(1, np.uint64)[0] >> 1)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
@@ -237,6 +242,6 @@ def _peers_alive() -> Iterator[None]:
     except RuntimeError as error:
         reason = str(error).splitlines()[0].rpartition("] ")[2]  # without the source file of Gloo
         raise TrainingError(
-            f"another process of this run has ended ({reason:.80}): mend what its own message says, then go on with "
+            f"another process of this run has ended ({reason:.80}): fix what its own message says, then continue with "
             "--resume"
         ) from error

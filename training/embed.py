@@ -1,27 +1,29 @@
 """Embeddings of whole splits, by a network over cached features or by an exported model over files."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.nn.aahr import AAHR, TokenBatch
+from model.errors import UnsupportedQuery
+from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
-from model.nn.features import LocalFeatures
-from model.preprocess import TextTokenizer, decode_image
+from model.preprocess import TextTokenizer, decode_image, prepare_image
 from model.runtime import Runtime
-from training.checkpoint import Backbones
 from training.data.batches import ImageSource, TextSource
 from training.data.features import image_feature_table, text_feature_table
 from training.data.sources import SplitFeatures, TokenTable, reduced_table
 from training.data.table import FeatureTable
+from training.device import device_of, move
+from training.network import Backbones
 
 ITEMS_AT_ONCE = 256
-
-Item = TypeVar("Item", bound=LocalFeatures | TokenBatch)
+IMAGES_AT_ONCE = 64
+"""Prepared, as the pixels of an exported model: 38 MB at 224 x 224."""
 
 Floats = NDArray[np.float32]
 
@@ -43,12 +45,12 @@ def embed_split(network: AAHR, split: SplitFeatures) -> SplitEmbeddings:
 
 def embed_images(network: AAHR, images: ImageSource, count: int) -> Floats:
     """Embeddings [N, D] of the first `count` rows of a source."""
-    return _in_chunks(network, count, lambda rows: network.encode_images(_beside(network, images.batch(rows))))
+    return _in_chunks(network, count, lambda rows: network.encode_images(move(images.batch(rows), device_of(network))))
 
 
 def embed_texts(network: AAHR, texts: TextSource, count: int) -> Floats:
     """Embeddings [M, D] of the first `count` rows of a source."""
-    return _in_chunks(network, count, lambda rows: network.encode_texts(_beside(network, texts.batch(rows))))
+    return _in_chunks(network, count, lambda rows: network.encode_texts(move(texts.batch(rows), device_of(network))))
 
 
 def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], Encoding]) -> Floats:
@@ -63,18 +65,12 @@ def _in_chunks(network: AAHR, count: int, encode: Callable[[NDArray[np.int64]], 
     return np.concatenate(parts)
 
 
-def _beside(network: AAHR, item: Item) -> Item:
-    """The same features or tokens on the device of the network."""
-    device = next(network.parameters()).device
-    return type(item)(*(tensor.to(device) for tensor in item))
-
-
 class Embedder(Protocol):
     """Files and sentences to embeddings: what evaluation needs of a model, wherever it runs."""
 
     @property
     def takes_pixels(self) -> bool:
-        """Whether it sees pictures; otherwise precomputed regions."""
+        """Whether it sees images; otherwise precomputed regions."""
         ...
 
     @property
@@ -87,11 +83,15 @@ class Embedder(Protocol):
         ...
 
     def images(self, paths: Sequence[Path]) -> Floats:
-        """Picture files to [N, D]."""
+        """Image files to [N, D]."""
         ...
 
     def texts(self, texts: Sequence[str]) -> Floats:
         """Sentences to [M, D]."""
+        ...
+
+    def close(self) -> None:
+        """End its threads, if it has some."""
         ...
 
 
@@ -105,7 +105,7 @@ class CheckpointEmbedder:
         self.clip = clip
 
     def images(self, paths: Sequence[Path]) -> Floats:
-        """Picture files to [N, D]."""
+        """Image files to [N, D]."""
         return self._embedded(image_feature_table(self.backbones.image, paths, self.cache))
 
     def regions(self, regions: FeatureTable) -> Floats:
@@ -120,6 +120,9 @@ class CheckpointEmbedder:
         else:
             source = text_feature_table(self.backbones.text, self.tokenizer, texts, self.cache)
         return embed_texts(self.network, source, len(texts))
+
+    def close(self) -> None:
+        """Nothing to end."""
 
     def _embedded(self, cells: FeatureTable) -> Floats:
         if self.network.cached_reduction is not None:
@@ -137,9 +140,21 @@ class ArtifactEmbedder:
         self.takes_pixels = runtime.accepts_pixels
 
     def images(self, paths: Sequence[Path]) -> Floats:
-        """Picture files to [N, D]."""
-        chunks = [paths[start : start + ITEMS_AT_ONCE] for start in range(0, len(paths), ITEMS_AT_ONCE)]
-        return np.concatenate([self.runtime.encode_images([decode_image(path) for path in chunk]) for chunk in chunks])
+        """Image files to [N, D]. Each thread holds one decoded image at a time; what is kept of it is its pixels.
+
+        Raises UnsupportedQuery for a model that takes regions, and InvalidInput for a file that is not an image.
+        """
+        preprocessing = self.runtime.preprocessing.image
+        if preprocessing is None:
+            raise UnsupportedQuery(f"the model {self.runtime.name} takes precomputed regions, not images")
+
+        def pixels(path: Path) -> Floats:
+            return prepare_image(decode_image(path, at_least=preprocessing.size), preprocessing)
+
+        chunks = [paths[start : start + IMAGES_AT_ONCE] for start in range(0, len(paths), IMAGES_AT_ONCE)]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            parts = [self.runtime.encode_pixels(np.stack(list(pool.map(pixels, chunk)))) for chunk in chunks]
+        return np.concatenate(parts)
 
     def regions(self, regions: FeatureTable) -> Floats:
         """Regions with global features to [N, D]."""
@@ -152,3 +167,7 @@ class ArtifactEmbedder:
     def texts(self, texts: Sequence[str]) -> Floats:
         """Sentences to [M, D]."""
         return self.runtime.encode_texts(texts)
+
+    def close(self) -> None:
+        """End the threads of the runtime."""
+        self.runtime.close()

@@ -5,6 +5,7 @@ A checkpoint runs through torch, an exported model through ONNX Runtime, with th
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import cast, get_args
 
@@ -12,17 +13,20 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from model.artifact import load_model_artifact
+from model.datasets.scan import open_scan
 from model.errors import ArtifactMissing, DataError, UnsupportedQuery
 from model.manifest import MANIFEST, write_text_atomically
+from model.replacement import recover_directory
 from model.runtime import Runtime
-from model.scan import open_scan
-from training.checkpoint import load_backbones, load_network, open_checkpoint
+from training.checkpoint import load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset, Split
 from training.data.judgments import load_judgments
 from training.data.karpathy import load_karpathy
 from training.data.scan import region_table, scan_dataset
+from training.device import default_device
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
 from training.metrics import expert_tau_c
+from training.network import load_backbones
 from training.protocols import check_protocol, evaluate_protocol
 
 
@@ -46,18 +50,15 @@ def evaluate(
     if split not in get_args(Split):
         raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
     dataset = _read(data, images, cast(Split, split))
-    embedder = open_embedder(directory, cache)
-    if embedder.takes_pixels and images is None:
-        raise UnsupportedQuery(f"{directory} takes pictures: say with --images where those of {data} are")
-    if not embedder.takes_pixels and not data.is_dir():
-        raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
-    if embedder.takes_pixels:
-        image_embeddings = embedder.images(dataset.image_paths)
-    else:
-        image_embeddings = embedder.regions(region_table(open_scan(data, split), images, embedder.clip, cache))
-    metrics = evaluate_protocol(protocol, image_embeddings @ embedder.texts(dataset.captions).T, dataset, data)
-    if judgments is not None:
-        metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
+    with closing(open_embedder(directory, cache)) as embedder:
+        _refuse_unsupported(embedder, directory, data, images)
+        if embedder.takes_pixels:
+            image_embeddings = embedder.images(dataset.image_paths)
+        else:
+            image_embeddings = embedder.regions(region_table(open_scan(data, split), images, embedder.clip, cache))
+        metrics = evaluate_protocol(protocol, image_embeddings @ embedder.texts(dataset.captions).T, dataset, data)
+        if judgments is not None:
+            metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
     return metrics
 
 
@@ -72,7 +73,8 @@ def show_metrics(metrics: Mapping[str, float], json_file: Path | None) -> None:
 
 
 def open_embedder(directory: Path, cache: Path) -> Embedder:
-    """An exported model or a checkpoint, whichever the directory is."""
+    """An exported model or a checkpoint, whichever the directory is; to be closed."""
+    recover_directory(directory)
     if (directory / "image.onnx").exists():
         return ArtifactEmbedder(Runtime.load(load_model_artifact(directory)))
     if not (directory / MANIFEST).exists():
@@ -80,9 +82,16 @@ def open_embedder(directory: Path, cache: Path) -> Embedder:
             f"{directory} is neither a checkpoint of `aahr train` nor a model of `aahr export`: it has no {MANIFEST}"
         )
     checkpoint = open_checkpoint(directory)
-    backbones = load_backbones(checkpoint.config)
+    backbones = load_backbones(checkpoint.config, default_device())
     clip = next((data.clip for data in checkpoint.config.data.values() if data.clip is not None), None)
     return CheckpointEmbedder(load_network(checkpoint, backbones), backbones, cache, clip)
+
+
+def _refuse_unsupported(embedder: Embedder, directory: Path, data: Path, images: Path | None) -> None:
+    if embedder.takes_pixels and images is None:
+        raise UnsupportedQuery(f"{directory} takes images: say with --images where those of {data} are")
+    if not embedder.takes_pixels and not data.is_dir():
+        raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
 
 
 def _read(data: Path, images: Path | None, split: Split) -> ImageTextDataset:
@@ -90,17 +99,17 @@ def _read(data: Path, images: Path | None, split: Split) -> ImageTextDataset:
     if data.is_dir():
         return scan_dataset(open_scan(data, split), images)
     if images is None:
-        raise DataError(f"{data} names pictures: say with --images where they are")
+        raise DataError(f"{data} names images: say with --images where they are")
     return load_karpathy(data, images, split)
 
 
 def _judged(embedder: Embedder, dataset: ImageTextDataset, image_embeddings: Floats, file: Path) -> float:
-    """Kendall tau-c of the model's scores with the judges' grades; the judged pictures must be of this split."""
+    """Kendall tau-c of the model's scores with the judges' grades; the judged images must be of this split."""
     judged = load_judgments(file)
     row_of = {path.name: row for row, path in enumerate(dataset.image_paths)}
     if strangers := sorted(set(judged.images) - set(row_of)):
         raise DataError(
-            f"{len(strangers)} pictures judged in {file} are not in {dataset.name}, the first is {strangers[0]}: "
+            f"{len(strangers)} images judged in {file} are not in {dataset.name}, the first is {strangers[0]}: "
             "choose the split that the judgments are about"
         )
     captions = sorted(set(judged.captions))

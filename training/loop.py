@@ -15,7 +15,7 @@ from model.nn.encoder import Encoding
 from model.nn.image_encoder import JointBatchNorm
 from training.config import OptimiserConfig, TrainingConfig
 from training.data.batches import Batch
-from training.data.meanings import Meanings
+from training.device import move
 from training.distributed import Draw, Group
 from training.losses import Pairs
 from training.momentum import MomentumEncoder
@@ -75,7 +75,7 @@ class Trainer:
         if self.group.size > 1:
             join_batch_norms(self.network, self.group)
             modules = (self.network, self.objective, *filter(None, [self.average]))
-            self.group.make_equal(tensor for module in modules for tensor in module.state_dict().values())
+            self.group.broadcast(tensor for module in modules for tensor in module.state_dict().values())
 
     @property
     def evaluated(self) -> AAHR:
@@ -85,7 +85,7 @@ class Trainer:
         return network
 
     def train_step(self, *batches: Batch) -> dict[str, float]:
-        """One optimisation step with the mean of the gradients of the batches; gives the mean loss parts by name.
+        """One optimisation step with the mean of the gradients of the batches; returns the mean loss parts by name.
 
         Each batch holds this process's share. Raises TrainingError for a loss that is not finite.
         """
@@ -109,11 +109,11 @@ class Trainer:
         return dict(means)
 
     def _loss_parts(self, batch: Batch, place: int) -> Mapping[str, Tensor]:
-        with self.group.own_random(Draw.DROPOUT, self.config.seed, self.step, place):
+        with self.group.forked_rng(Draw.DROPOUT, self.config.seed, self.step, place):
             image, text = self._encode(self.network, batch)
         pairs = Pairs(image.embedding, text.embedding, batch.image_of_caption, batch.image_ids)
         keys = self._momentum_keys(batch)
-        parts: Mapping[str, Tensor] = self.objective(self.step, image, text, pairs, keys, batch.meanings)
+        parts: Mapping[str, Tensor] = self.objective(self.step, image, text, pairs, keys, batch.sentence_embeddings)
         return parts
 
     def _encode(self, network: AAHR, batch: Batch) -> tuple[Encoding, Encoding]:
@@ -189,9 +189,9 @@ def join_batch_norms(network: AAHR, group: Group) -> None:
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """The same batch with all its tensors on a device."""
     return Batch(
-        images=type(batch.images)(*(tensor.to(device) for tensor in batch.images)),
-        texts=type(batch.texts)(*(tensor.to(device) for tensor in batch.texts)),
+        images=move(batch.images, device),
+        texts=move(batch.texts, device),
         image_of_caption=batch.image_of_caption.to(device),
         image_ids=batch.image_ids.to(device),
-        meanings=None if batch.meanings is None else Meanings(*(part.to(device) for part in batch.meanings)),
+        sentence_embeddings=None if batch.sentence_embeddings is None else move(batch.sentence_embeddings, device),
     )

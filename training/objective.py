@@ -7,7 +7,12 @@ from torch import Tensor, nn
 
 from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
-from model.nn.relation import (
+from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
+from training.distributed import Group
+from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
+from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
+from training.prototypes import Prototypes
+from training.relation import (
     GraphEnhancement,
     Relevance,
     connections,
@@ -16,13 +21,7 @@ from model.nn.relation import (
     join_blocks,
     relevance_divergence,
 )
-from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
-from training.data.meanings import Meanings
-from training.distributed import Group
-from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
-from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
-from training.prototypes import Prototypes
-from training.soft_positives import soft_positive_loss
+from training.soft_positives import SentenceEmbeddings, soft_positive_loss
 
 
 def matching_loss(config: MatchingConfig) -> MatchingLoss:
@@ -128,13 +127,13 @@ class Objective(nn.Module):
         text: Encoding,
         pairs: Pairs,
         keys: tuple[Tensor, Tensor] | None,
-        meanings: Meanings | None = None,
+        sentence_embeddings: SentenceEmbeddings | None = None,
     ) -> Mapping[str, Tensor]:
         """Weighted loss parts by name: "matching" and those that are on and started; the total is their sum.
 
         `pairs` holds the fused embeddings; `keys` the momentum embeddings of images [N, D] and captions [M, D];
-        `meanings` what soft positives are known by. All are those of this process; the parts are those of the joined
-        batch.
+        `sentence_embeddings` decide the soft positives. All are those of this process; the parts are those of the
+        joined batch.
         """
         pairs = gather_pairs(self.group, pairs)
         parts = {"matching": self.matching(pairs)}
@@ -154,8 +153,8 @@ class Objective(nn.Module):
             if contrast is not None:
                 parts["momentum"] = self.config.momentum.weight * contrast
         if self.config.soft_positives.enabled:
-            assert meanings is not None, "a recipe with soft positives has a table of meanings"
-            soft, joined = self.config.soft_positives, Meanings(*map(self.group.gather, meanings))
+            assert sentence_embeddings is not None, "a recipe with soft positives has sentence embeddings"
+            soft, joined = self.config.soft_positives, SentenceEmbeddings(*map(self.group.gather, sentence_embeddings))
             parts["soft_positives"] = soft.weight * soft_positive_loss(
                 pairs, joined, temperature=soft.temperature, target_temperature=soft.target_temperature
             )

@@ -8,9 +8,9 @@ import numpy as np
 from model.errors import ConfigError, DataError
 from training.data.coco import CocoTruth, Direction, Ids, judged_queries, load_coco_truth, locate_in_dataset
 from training.data.dataset import ImageTextDataset
-from training.data.scenes.truth import load_scene_truth
 from training.metrics import binding_metrics, five_fold_metrics, multi_positive_metrics, recalls, retrieval_metrics
 from training.metrics.retrieval import Scores, first_positive_ranks
+from training.scenes.truth import load_scene_truth
 
 COCO_TEST_IMAGES = 5000
 
@@ -20,11 +20,11 @@ Protocol = Callable[[Scores, ImageTextDataset, Path], dict[str, float]]
 def evaluate_protocol(name: str, similarity: Scores, dataset: ImageTextDataset, data_file: Path) -> dict[str, float]:
     """The figures of one of PROTOCOLS for `similarity` [N, M] of the images and captions of `dataset`.
 
-    `data_file` is what the dataset was read from. Raises ConfigError for a name that is none of them, and DataError for
-    similarities that are not finite and for data that the protocol is not about.
+    `data_file` is what the dataset was read from. Raises ConfigError for a name that is not one of them, and
+    DataError for similarities that are not finite and for data that the protocol is not about.
 
     - standard: recalls both ways, median ranks and rSum, each caption with its labelled image alone.
-    - scenes: every picture for which a caption holds is a positive: mAP@R, R-Precision and recalls both ways, and
+    - scenes: every image for which a caption holds is a positive: mAP@R, R-Precision and recalls both ways, and
       binding accuracy. For the files of `aahr data scenes`.
     - coco-1k, coco-5k: `standard` on COCO's 5,000 test images, as the mean of five folds of 1,000 and at once.
     - eccv-caption: ECCV Caption's mAP@R, R-Precision and R@1 and CxC's recalls, both ways, on COCO's test split.
@@ -36,7 +36,7 @@ def evaluate_protocol(name: str, similarity: Scores, dataset: ImageTextDataset, 
 
 
 def check_protocol(name: str) -> None:
-    """Raise ConfigError for a name that is no protocol."""
+    """Raise ConfigError for a name that is not a protocol."""
     if name not in PROTOCOLS:
         raise ConfigError(f"there is no protocol '{name}'; choose one of {', '.join(PROTOCOLS)}")
 

@@ -14,26 +14,29 @@ import torch
 
 from model.errors import ConfigError
 from model.nn.aahr import AAHR
-from training.checkpoint import (
-    Backbones,
-    Progress,
-    build_network,
-    load_backbones,
-    load_state,
-    save_checkpoint,
-)
+from model.replacement import recover_directory
+from training.checkpoint import Progress, load_state, rounded_as_written, save_checkpoint
 from training.config import TrainingConfig
+from training.data.augmentation import views_of
 from training.data.batches import Batch, BatchPlan, Collator, plan_epoch, steps_per_epoch
 from training.data.dataset import ImageTextDataset
-from training.data.meanings import MeaningTable, caption_meanings
-from training.data.sources import SplitFeatures, check_data, fit_reduction, join_splits, load_splits, mask_token_of
-from training.data.views import views_of
+from training.data.sentence_embeddings import SentenceEmbeddingTable
+from training.data.sources import (
+    SplitFeatures,
+    check_data,
+    embed_captions,
+    fit_reduction,
+    join_splits,
+    load_splits,
+    mask_token_of,
+)
 from training.distributed import Draw, Group, process_group
 from training.embed import embed_split
 from training.loop import Trainer
 from training.metrics import retrieval_metrics
+from training.network import Backbones, build_network, load_backbones
 from training.precision import refuse_unsupported
-from training.report import RunLog
+from training.run_log import RunLog
 
 BEST, LAST = "best", "last"
 
@@ -65,7 +68,7 @@ class Run:
 
 
 def train(config: TrainingConfig, directory: Path, cache: Path, *, resume: bool = False) -> Path:
-    """Train a recipe into a run directory; gives the path of the best checkpoint.
+    """Train a recipe into a run directory; returns the path of the best checkpoint.
 
     Raises ConfigError before anything is computed where the recipe cannot run or the directory is taken, and
     TrainingError for a loss that is not finite. Ctrl-C leaves a checkpoint in `last` and raises Interrupted. Started by
@@ -97,20 +100,20 @@ def _check_start(config: TrainingConfig, directory: Path, device: torch.device, 
 
 
 def _check_directory(directory: Path, *, resume: bool) -> None:
-    if resume and not (directory / LAST).is_dir():
+    if resume and not recover_directory(directory / LAST):
         raise ConfigError(f"{directory} holds no run to resume: {directory / LAST} is missing; start without --resume")
     if not resume and directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"{directory} holds a run already: go on with --resume, or give another --out")
 
 
 def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch.device, group: Group) -> Run:
-    backbones = load_backbones(config)
-    with group.first_goes_ahead():
+    backbones = load_backbones(config, device)
+    with group.main_process_first():
         check_data(config, cache)
         train_splits = load_splits(config, "train", backbones, cache, views_of(config.batch))
         val_splits = load_splits(config, "val", backbones, cache)
         joined = join_splits(train_splits)
-        meanings = _meanings(config, joined.dataset, backbones, cache)
+        embeddings = _sentence_embeddings(config, joined.dataset, backbones, cache)
     network = build_network(config, backbones)
     fit_reduction(network, joined.views[0], config.seed)
     joined = joined.reduced(network.cached_reduction)
@@ -124,18 +127,20 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
         trainer=Trainer(config, network, steps, device, group),
         train=joined,
         val=val,
-        collate=Collator(joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones), meanings),
+        collate=Collator(
+            joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones), embeddings
+        ),
         log=RunLog(directory, config, steps, processes=group.size, device=device),
     )
 
 
-def _meanings(
+def _sentence_embeddings(
     config: TrainingConfig, dataset: ImageTextDataset, backbones: Backbones, cache: Path
-) -> MeaningTable | None:
-    """What soft positives are known by, where the recipe has them."""
+) -> SentenceEmbeddingTable | None:
+    """What the soft positives are computed from, where the recipe has them."""
     if not config.objective.soft_positives.enabled:
         return None
-    return caption_meanings(dataset, backbones, cache)
+    return embed_captions(dataset, backbones, cache)
 
 
 def _planned_steps(config: TrainingConfig, train_split: SplitFeatures) -> int:
@@ -191,7 +196,7 @@ def _left_of(run: Run, plans: list[BatchPlan]) -> Iterator[list[BatchPlan]]:
 
 def _collate(run: Run, plan: BatchPlan, place: int) -> Batch:
     """This process's share of a batch, augmented with random numbers of its own."""
-    with run.group.own_random(Draw.AUGMENTATION, run.config.seed, run.trainer.step, place):
+    with run.group.forked_rng(Draw.AUGMENTATION, run.config.seed, run.trainer.step, place):
         return run.collate(run.group.share(plan))
 
 
@@ -203,7 +208,8 @@ def _finish_epoch(run: Run, parts: Mapping[str, float]) -> None:
 
 
 def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
-    evaluation = evaluate_splits(run.trainer.evaluated, run.val)
+    with rounded_as_written(run.trainer.evaluated):
+        evaluation = evaluate_splits(run.trainer.evaluated, run.val)
     score = evaluation[f"{run.config.select_on}/rsum"]
     if score > run.best:
         run.best = score

@@ -37,11 +37,11 @@ def build_ann(
 ) -> tuple[AnnIndex, AnnSpec]:
     """Index L2-normalised vectors [N, D], N ≥ 1, in memory or memory-mapped; row n of the index is row n of the array.
 
-    `queries` [Q, D] are real ones, by which the search is tuned; without them, vectors with noise stand in. `memory_share`
-    is the most resident memory as a share of the float32 vectors'; it does not hold for the few rows that are searched
-    without an index. `recall` is the least share of the true 10 best that a search finds after exact re-ranking; if
-    nothing reaches it, the index that comes nearest is returned, with a warning. `kind` names the kind of index, or
-    None chooses it. `threads` build, all usable cores by default.
+    `queries` [Q, D] are real ones, by which the search is tuned; without them, vectors with noise stand in.
+    `memory_share` is the most resident memory as a share of the float32 vectors'; it does not hold for the few rows
+    that are searched without an index. `recall` is the least share of the true 10 best that a search finds after exact
+    re-ranking; if nothing reaches it, the index that comes nearest is returned, with a warning. `kind` names the kind
+    of index, or None chooses it. `threads` build, all usable cores by default.
 
     Raises ConfigError for an unknown kind, a recall or share out of range, and a share that no kind keeps.
     """
@@ -136,7 +136,8 @@ def _sample(vectors: Embeddings, wanted: int, seed: int) -> Embeddings:
     if most == len(vectors):
         return vectors
     chosen = np.random.default_rng(seed).choice(len(vectors), most, replace=False)
-    return vectors[np.sort(chosen)]
+    sample: Embeddings = vectors[np.sort(chosen)]
+    return sample
 
 
 def _rounded(value: float) -> float:

@@ -1,5 +1,6 @@
 """Files of faiss, read strictly: what was read is compared with what the manifest says."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,24 +8,23 @@ import faiss
 
 from index.ann.faiss_index import FaissKind
 from index.ann.specs import AnnSpec
-from model.errors import ArtifactCorrupt
+from model.errors import ArtifactCorrupt, ArtifactMissing
 
-# faiss trusts the sizes that a file claims up to this; a part of an index is never larger than its file.
-_SLACK_BYTES = 1 << 20
+# faiss allocates what a file claims up to a limit. Some of it is computed and not in the file, so that the limit lies
+# above the size of the file; it holds for the whole process.
+_LIMIT_PER_BYTE = 8
+_LIMIT_SLACK_BYTES = 64 << 20
+_limit_lock = threading.Lock()
 
 
 def read_faiss(path: Path, kind: FaissKind, spec: AnnSpec) -> Any:
     """The index of faiss in a file that the spec describes.
 
     The caller compares the hash first: faiss may not survive a file whose inner references were forged. Raises
-    ArtifactCorrupt for a file that faiss cannot read, that holds another kind of index, or that holds one of other
-    rows or parameters.
+    ArtifactMissing without the file, and ArtifactCorrupt for one that faiss cannot read and for another kind of index,
+    other rows or other parameters.
     """
-    faiss.set_deserialization_vector_byte_limit(path.stat().st_size + _SLACK_BYTES)
-    try:
-        index = faiss.read_index(str(path))
-    except (RuntimeError, MemoryError) as error:
-        raise ArtifactCorrupt(f"{path} cannot be read by faiss; rebuild the index") from error
+    index = _read(path)
     try:
         expected = kind.facts(kind.empty(spec.dimension, spec.build))
     except (KeyError, RuntimeError) as error:
@@ -38,6 +38,19 @@ def read_faiss(path: Path, kind: FaissKind, spec: AnnSpec) -> Any:
     if set(counts) != {spec.rows}:
         raise ArtifactCorrupt(f"{path} holds {counts} rows, its manifest says {spec.rows}; rebuild the index")
     return index
+
+
+def _read(path: Path) -> Any:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ArtifactMissing(f"{path} is not there; rebuild the index") from error
+    with _limit_lock:
+        faiss.set_deserialization_vector_byte_limit(_LIMIT_PER_BYTE * size + _LIMIT_SLACK_BYTES)
+        try:
+            return faiss.read_index(str(path))
+        except (RuntimeError, MemoryError) as error:
+            raise ArtifactCorrupt(f"{path} cannot be read by faiss; rebuild the index") from error
 
 
 def _compare(path: Path, expected: dict[str, object], facts: dict[str, object]) -> None:

@@ -10,6 +10,8 @@ import faiss
 _MAX_LISTS = 1 << 16
 _SAMPLE_PER_LIST = 40  # faiss asks for 39 or more for a centroid
 _ROUNDS = 10
+_CODE_BITS = 8
+_SAMPLE_PER_CODEWORD = 64
 _ID_BYTES = 8
 
 
@@ -37,11 +39,8 @@ class InvertedLists(ABC):
 
     def empty(self, dimension: int, parameters: Mapping[str, int], *, seed: int = 0) -> Any:
         lists = self.empty_lists(faiss.IndexFlatIP(dimension), dimension, parameters["nlist"])
-        lists.cp.seed = seed + 1  # faiss draws 0 from the clock
         lists.cp.spherical = True
-        lists.cp.niter = _ROUNDS
-        lists.cp.min_points_per_centroid = 1  # small indexes are meant, and faiss would print a warning
-        lists.cp.max_points_per_centroid = _SAMPLE_PER_LIST
+        _set_clustering(lists.cp, seed=seed, sample=_SAMPLE_PER_LIST)
         if not self.rotated:
             return lists
         rotation = faiss.RandomRotationMatrix(dimension, dimension)
@@ -116,13 +115,25 @@ class ProductLists(InvertedLists):
 
     def empty_lists(self, quantizer: Any, dimension: int, lists: int) -> Any:
         parts = self.code_bytes(dimension)
-        return faiss.IndexIVFPQ(quantizer, dimension, lists, parts, 8, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexIVFPQ(quantizer, dimension, lists, parts, _CODE_BITS, faiss.METRIC_INNER_PRODUCT)
+        _set_clustering(index.pq.cp, seed=0, sample=_SAMPLE_PER_CODEWORD)
+        return index
+
+    def sample_rows(self, parameters: Mapping[str, int]) -> int:
+        return max(super().sample_rows(parameters), _SAMPLE_PER_CODEWORD << _CODE_BITS)
 
 
 def number_of_lists(rows: int) -> int:
     """About 4 √N, a power of two, and never so many that a list had under 40 rows."""
     wanted = max(1, min(4 * math.isqrt(rows), rows // _SAMPLE_PER_LIST, _MAX_LISTS))
     return 1 << (wanted.bit_length() - 1)
+
+
+def _set_clustering(settings: Any, *, seed: int, sample: int) -> None:
+    settings.seed = seed + 1  # faiss draws 0 from the clock
+    settings.niter = _ROUNDS
+    settings.min_points_per_centroid = 1  # few rows are meant where there are few, and faiss would print a warning
+    settings.max_points_per_centroid = sample
 
 
 def _rotation(index: Any) -> list[object]:

@@ -11,6 +11,6 @@ from index.ann.rabitq import RabitqLists
 _ALL: tuple[FaissKind, ...] = (RabitqLists(), ScalarLists(), ProductLists(), Hnsw(scalar=True), Hnsw(scalar=False))
 KINDS: Mapping[str, FaissKind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
-# Tried in this order where no kind was asked for. Graphs are not: beside inverted lists they take 6 times the memory and
-# many times the build, and search no faster once the candidates are scored again (docs/benchmarks.md).
+# Tried in this order where no kind was asked for. Graphs are not: beside inverted lists they take many times
+# the memory and the build, and search hardly faster once the candidates are scored again (docs/benchmarks.md).
 AUTOMATIC = ("rabitq", "ivf-sq8", "ivf-pq")

@@ -135,7 +135,8 @@ def _ms_of_each(trial: Trial, search: Callable[[Embeddings], object]) -> float:
 def _perturbed(vectors: Embeddings, rng: np.random.Generator) -> Embeddings:
     noise = rng.standard_normal(vectors.shape, np.float32) * (_NOISE_NORM / math.sqrt(vectors.shape[1]))
     moved = vectors + noise
-    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    unit: Embeddings = moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    return unit
 
 
 def _without(own: Rows, rows: Rows) -> Rows:

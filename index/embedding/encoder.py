@@ -14,7 +14,7 @@ from PIL.Image import Image
 from index.items import Embeddings
 from model.artifact import ModelArtifact
 from model.errors import InvalidInput, UnsupportedQuery
-from model.graph import OUTPUTS, Graph
+from model.onnx_session import OUTPUTS, OnnxSession
 from model.preprocess import ImagePreprocessing, TextTokenizer, prepare_image
 from model.runtime import GPU_CHUNK, IMAGE_CHUNK, PIXEL_INPUTS, REGION_INPUTS, TEXT_CHUNK, TOKEN_INPUTS
 
@@ -31,8 +31,8 @@ class Encoder:
         self.takes_pixels = artifact.manifest.image_input == "pixels"
         self._tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
         inputs = PIXEL_INPUTS if self.takes_pixels else REGION_INPUTS
-        self._images = Graph(artifact.image_graph, inputs=inputs, dimension=dimension)
-        self._texts = Graph(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=dimension)
+        self._images = OnnxSession(artifact.image_graph, inputs=inputs, dimension=dimension)
+        self._texts = OnnxSession(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=dimension)
         self.image_chunk, self.text_chunk = (GPU_CHUNK, GPU_CHUNK) if self._images.on_gpu else (IMAGE_CHUNK, TEXT_CHUNK)
 
     @property

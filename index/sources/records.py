@@ -1,6 +1,5 @@
 """What a source says, whatever its kind: records of images with their captions, in one order for ever."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from index.items import image_item_id
 from index.rejects import Reject
+from model.datasets.scan import RegionArrays
 from model.errors import DataError
-from model.scan import RegionArrays
 
 MAX_ID_LENGTH = 256
 
@@ -130,22 +129,7 @@ def is_utf8(name: str) -> bool:
     return True
 
 
-def parse_json(text: str) -> Any:
-    """Parse JSON and nothing more: no NaN, no lone surrogate, which the answers of the service could not carry.
-
-    Raises ValueError (JSONDecodeError with a line where the syntax is wrong) and RecursionError.
-    """
-    value = json.loads(text, parse_constant=_refuse_constant)
-    if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()
-    return value
-
-
 def first_names(names: Sequence[str], count: int = 3) -> str:
     """The first names of a list, and how many more there are."""
     shown = ", ".join(names[:count])
     return shown if len(names) <= count else f"{shown} and {len(names) - count} more"
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value")

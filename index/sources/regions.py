@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from index.sources.records import Caption, DescribedImage, RegionFeatures, Source, normal_uri, records_of
+from model.datasets.scan import ScanFiles, open_scan
 from model.errors import DataError
-from model.scan import ScanFiles, open_scan
 
 
 def read_regions(directory: Path, split: str, images: Path | None = None) -> Source:
@@ -31,7 +31,7 @@ def read_regions(directory: Path, split: str, images: Path | None = None) -> Sou
 def _uris(files: ScanFiles, images: Path | None) -> list[str]:
     if images is None:
         return [str(number) for number in files.image_ids]
-    uris = [normal_uri(name) for name in files.picture_names()]
+    uris = [normal_uri(name) for name in files.image_names()]
     missing = [uri for uri in uris if not (images / uri).is_file()]
     if missing:
         raise DataError(f"{len(missing)} of {len(uris)} images are not below {images}, the first is {missing[0]}")

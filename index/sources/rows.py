@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from index.sources.records import parse_json
+from model.datasets.strict_json import parse_json
 from model.errors import DataError
 
 _BATCH_ROWS = 4096

@@ -18,10 +18,10 @@ from index.sources.records import (
     DescribedImage,
     Source,
     is_utf8,
-    parse_json,
     records_of,
 )
 from index.sources.tables import id_of, texts_of
+from model.datasets.strict_json import parse_json
 from model.errors import DataError
 
 _SIDECARS = (".txt", ".json")

@@ -1,4 +1,4 @@
-"""The whole network: two encoders over the features of backbones, and the towers that export runs."""
+"""The network: two encoders over the features of backbones, and the towers that export runs."""
 
 from functools import partial
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from model.config import FeatureDimensions, ModelConfig
 from model.nn.backbones import ImageTail, TextBackbone
 from model.nn.encoder import Encoding, FragmentEncoder, encode_by_length
-from model.nn.features import LocalFeatures, in_parts
+from model.nn.features import LocalFeatures, map_in_chunks
 from model.nn.image_encoder import CellReduction, ImageEncoder
 from model.nn.text_encoder import TextEncoder
 
@@ -17,7 +17,7 @@ IMAGES_AT_ONCE = 32
 
 
 class TokenBatch(NamedTuple):
-    """Token ids for a text backbone that is trained along."""
+    """Token ids for a text backbone that is fine-tuned."""
 
     input_ids: Tensor  # [M, T]
     attention_mask: Tensor  # [M, T]
@@ -28,7 +28,7 @@ class AAHR(nn.Module):
 
     `text_backbone` and `image_tail`, the last blocks of the image backbone, are given where they are fine-tuned, and
     are then part of the network. Without a tail, image features come in through `reduction` already, where the config
-    has one; with it, as the frozen part of the backbone gives them.
+    has one; with it, as the frozen part of the backbone returns them.
 
     Attributes:
         pretrained: names of parameters that stay as the text backbone brought them; no checkpoint holds them.
@@ -61,13 +61,13 @@ class AAHR(nn.Module):
     def encode_images(self, images: LocalFeatures) -> Encoding:
         """Features [N, R, Dx], mask and global features of images to an Encoding."""
         if self.image_tail is not None:
-            images = in_parts(self.image_tail, images, IMAGES_AT_ONCE)
+            images = map_in_chunks(self.image_tail, images, IMAGES_AT_ONCE)
             images = images if self.reduction is None else self.reduction.reduce(images)
         encoding: Encoding = self.image_encoder(images)
         return encoding
 
     def encode_texts(self, texts: LocalFeatures | TokenBatch) -> Encoding:
-        """Token states, or token ids where the text backbone is trained along, to an Encoding."""
+        """Token states, or token ids where the text backbone is fine-tuned, to an Encoding."""
         if isinstance(texts, TokenBatch):
             return encode_by_length(partial(self._encode_tokens, texts), texts.attention_mask.bool())
         return encode_by_length(partial(self._encode_states, texts), texts.mask)
@@ -80,8 +80,8 @@ class AAHR(nn.Module):
         return encoding
 
     def _encode_states(self, states: LocalFeatures, rows: Tensor, longest: int) -> Encoding:
-        features, mask, whole = states
-        group = LocalFeatures(features[rows, :longest], mask[rows, :longest], whole[rows])
+        features, mask, global_features = states
+        group = LocalFeatures(features[rows, :longest], mask[rows, :longest], global_features[rows])
         encoding: Encoding = self.text_encoder(group)
         return encoding
 
@@ -94,7 +94,7 @@ class ImageTower(nn.Module):
         self.backbone, self.reduction, self.encoder = backbone, reduction, encoder
 
     def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone gave to embedding [N, D], V' [N, R, D] and l [N, D]."""
+        """What the backbone returned to embedding [N, D], V' [N, R, D] and l [N, D]."""
         if self.reduction is not None:
             item = self.reduction.reduce(item)
         encoding: Encoding = self.encoder(item)

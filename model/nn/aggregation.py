@@ -8,13 +8,15 @@ from torch import Tensor, nn
 def k_max_mean(features: Tensor, mask: Tensor, k: int) -> Tensor:
     """Mean of the k largest valid values per dimension; an item with fewer valid cells uses those it has.
 
-    features [B, R, D], mask [B, R] (True where valid), gives [B, D].
+    features [B, R, D], mask [B, R] (True where valid), returns [B, D].
     """
     k = min(k, features.shape[1])
     filled = features.masked_fill(~mask.unsqueeze(-1), float("-inf"))
-    largest = filled.topk(k, dim=1).values  # [B, k, D]
-    count = mask.sum(dim=1).clamp(min=1, max=k).to(features.dtype)
-    return largest.masked_fill(largest.isinf(), 0.0).sum(dim=1) / count.unsqueeze(-1)
+    largest = filled.topk(k, dim=1).values  # [B, k, D], the valid ones first
+    count = mask.sum(dim=1, keepdim=True).clamp(max=k)  # [B, 1]
+    filling = torch.arange(k, device=features.device) >= count  # [B, k]
+    total = largest.masked_fill(filling.unsqueeze(-1), 0.0).sum(dim=1)
+    return total / count.clamp(min=1).to(features.dtype)
 
 
 class GlobalGuidedPooling(nn.Module):
@@ -66,6 +68,6 @@ class GatedFusion(nn.Module):
 
     def forward(self, local_embedding: Tensor, global_features: Tensor) -> Tensor:
         """l [B, D] and the projected global features [B, D] to the L2-normalised embedding [B, D]."""
-        local, whole = F.normalize(local_embedding, dim=-1), F.normalize(global_features, dim=-1)
-        share = torch.sigmoid(self.gate(torch.cat([local, whole], dim=-1)))
-        return F.normalize(share * local + (1 - share) * whole, dim=-1)
+        local, global_feature = F.normalize(local_embedding, dim=-1), F.normalize(global_features, dim=-1)
+        share = torch.sigmoid(self.gate(torch.cat([local, global_feature], dim=-1)))
+        return F.normalize(share * local + (1 - share) * global_feature, dim=-1)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from model.config import FeatureDimensions, FeatureDropout, ModelConfig
 from model.nn.aggregation import GatedFusion, GlobalGuidedPooling, k_max_mean
-from model.nn.features import LocalFeatures, like_length, masked_mean
+from model.nn.features import LocalFeatures, bucket_by_length, masked_mean
 
 
 class Encoding(NamedTuple):
-    """What an encoder gives for B items: names as in DESIGN 4.1."""
+    """What an encoder returns for B items: names as in DESIGN 4.1."""
 
     embedding: Tensor  # [B, D], L2-normalised
     local_embedding: Tensor  # [B, D], l before fusion
@@ -56,31 +56,33 @@ class FragmentEncoder(nn.Module):
         related = projected
         if self.relation is not None:
             related = self.relation(projected, src_key_padding_mask=~item.mask)
-        whole = None
+        global_feature = None
         if self.global_projection is not None:
-            whole = self.global_projection(self.global_dropout(item.global_features))
-        local = self._local_embedding(projected, related, item.mask, whole)
-        embedding = F.normalize(local, dim=-1) if whole is None else self.fusion(local, whole)
+            global_feature = self.global_projection(self.global_dropout(item.global_features))
+        local = self._local_embedding(projected, related, item.mask, global_feature)
+        embedding = F.normalize(local, dim=-1) if global_feature is None else self.fusion(local, global_feature)
         return Encoding(embedding, local, related, item.mask)
 
-    def _local_embedding(self, projected: Tensor, related: Tensor, mask: Tensor, whole: Tensor | None) -> Tensor:
+    def _local_embedding(
+        self, projected: Tensor, related: Tensor, mask: Tensor, global_feature: Tensor | None
+    ) -> Tensor:
         residual = k_max_mean(projected, mask, self.k_max)
         if self.relation is None:
             return residual
-        if self.guided_pooling is not None and whole is not None:
-            pooled: Tensor = self.guided_pooling(related, mask, whole)
+        if self.guided_pooling is not None and global_feature is not None:
+            pooled: Tensor = self.guided_pooling(related, mask, global_feature)
         else:
             pooled = masked_mean(related, mask)
         return self.residual_weight * residual + (1 - self.residual_weight) * pooled
 
 
 def encode_by_length(encode: Callable[[Tensor, int], Encoding], mask: Tensor, per_group: int = 64) -> Encoding:
-    """All items of a mask [B, T] in groups of like length, so that hardly any padding is computed.
+    """All items of a mask [B, T] in groups of similar length, so that hardly any padding is computed.
 
     `encode(rows, longest)` encodes some rows, cut to the longest of them. For encoders whose items do not influence
     each other, as on the text side; captions of a batch are half padding.
     """
-    groups = like_length(mask, per_group)
+    groups = bucket_by_length(mask, per_group)
     parts = []
     for rows, longest in groups:
         encoding = encode(rows, longest)

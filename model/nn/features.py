@@ -1,4 +1,4 @@
-"""What a backbone gives and an encoder takes: local features with their mask, and one global feature per item."""
+"""What a backbone returns and an encoder takes: local features with their mask, and one global feature per item."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,14 +27,14 @@ def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
     return (features * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-def in_parts(encode: Callable[[LocalFeatures], LocalFeatures], item: LocalFeatures, items: int) -> LocalFeatures:
+def map_in_chunks(encode: Callable[[LocalFeatures], LocalFeatures], item: LocalFeatures, items: int) -> LocalFeatures:
     """The same as `encode(item)` for items that do not influence each other, so few at a time that caches hold them."""
     split = (torch.split(tensor, items) for tensor in item)
     parts = [encode(LocalFeatures(*part)) for part in zip(*split, strict=True)]
     return LocalFeatures(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def like_length(mask: Tensor, per_group: int) -> list[tuple[Tensor, int]]:
+def bucket_by_length(mask: Tensor, per_group: int) -> list[tuple[Tensor, int]]:
     """The rows of a mask [B, R] in order of length, in groups: (rows, length of the longest of them).
 
     The length of an item is its last valid place, counted from 1 and at least 1; masks may have holes.

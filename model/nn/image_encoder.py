@@ -102,7 +102,7 @@ class ImageProjection(nn.Module):
         self.output = nn.Linear(dimension // 2, dimension)
 
     def forward(self, cells: Tensor, mask: Tensor) -> Tensor:
-        """cells [B, R, Dx], mask [B, R], gives [B, R, D]; padding never enters the statistics."""
+        """cells [B, R, Dx], mask [B, R], returns [B, R, D]; padding never enters the statistics."""
         hidden = self.hidden(cells)
         if self.training:
             normalised = torch.zeros_like(hidden)

@@ -1,16 +1,23 @@
 """The average of two runs: between their parameters, chosen on val, and honest about its parents."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from model.errors import ConfigError
+from model.nn.aahr import AAHR
 from tests.recipes import scenes_recipe
+from training import average as average_module
 from training.average import average
-from training.checkpoint import open_checkpoint
+from training.checkpoint import load_network, open_checkpoint
 from training.config import TrainingConfig
+from training.data.sources import SplitFeatures, load_splits
+from training.network import load_backbones
 from training.train import BEST, train
 
 NAMES = ("plain", "soft")
@@ -68,6 +75,31 @@ def test_the_best_share_on_val_is_taken(runs: Path, tmp_path: Path) -> None:
     best = averaged(runs, tmp_path / "best", 0.0, 0.5, 1.0)
     assert each[best] == max(each.values())
     assert open_checkpoint(tmp_path / "best").manifest.evaluation["scenes/rsum"] == each[best]
+
+
+def test_the_evaluation_is_of_the_parameters_that_are_written(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a reduction of its own for each parent."""
+    evaluated: dict[str, Tensor] = {}
+    cells: list[Tensor] = []
+
+    def record(network: AAHR, splits: Mapping[str, SplitFeatures]) -> dict[str, float]:
+        evaluated.update({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        cells.append(splits["scenes"].views[0].batch(np.arange(2)).features)
+        return {"scenes/rsum": 1.0}
+
+    config = small_recipe("other", "seed=7")
+    train(config, tmp_path / "other", runs / "cache")
+    monkeypatch.setattr(average_module, "evaluate_splits", record)
+    average(runs / "plain" / BEST, tmp_path / "other" / BEST, tmp_path / "out", shares=[0.5], cache=runs / "cache")
+    written = load_file(tmp_path / "out" / "model.safetensors")
+    for name, tensor in written.items():
+        assert torch.equal(evaluated[name], tensor.to(evaluated[name].dtype)), name
+    backbones = load_backbones(config)
+    network = load_network(open_checkpoint(tmp_path / "out"), backbones)
+    val = load_splits(config, "val", backbones, runs / "cache")["scenes"].reduced(network.cached_reduction)
+    assert torch.equal(cells[0], val.views[0].batch(np.arange(2)).features)
 
 
 def test_what_cannot_be_averaged_is_refused(runs: Path, tmp_path: Path) -> None:

@@ -103,6 +103,12 @@ def test_two_processes_train_as_one_with_the_joined_batch(tmp_path: Path) -> Non
             torch.testing.assert_close(first[1]["state"][part][name], tensor, atol=1e-5, rtol=1e-5, msg=name)
 
 
+def test_the_others_wait_for_the_first_however_long_it_computes(tmp_path: Path) -> None:
+    status, output = finish(torchrun("tests.integration.slow_ranks", tmp_path))
+    assert status == 0, output
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)] == ["computed 2"] * 2
+
+
 def test_a_run_of_two_processes_stops_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     recipe = tmp_path / "pair.toml"
     recipe.write_text(RECIPE)

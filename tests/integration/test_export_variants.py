@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from index.items import Modality
 from model.artifact import Precision, load_model_artifact
 from model.errors import ArtifactMismatch, DataError, TrainingError
 from model.preprocess import TextTokenizer
@@ -18,9 +19,10 @@ from tests.presets import TRAIN_IDS, VAL_IDS, recipe
 from tests.scan_files import write_scan
 from tests.tiny_transformers import write_bert
 from tests.variants import write_colour_variant
-from training.checkpoint import Progress, build_network, load_backbones, save_checkpoint
-from training.export import SMALLEST_COSINE, command, export, retention
+from training.checkpoint import Progress, save_checkpoint
+from training.export import MIN_COSINE, command, export, retention
 from training.export.towers import Towers, write_graphs
+from training.network import build_network, load_backbones
 
 VARIANTS: tuple[Precision, ...] = ("fp16", "int8")
 
@@ -88,8 +90,8 @@ def test_the_trained_words_are_exported_and_need_nothing_else(exact: Path, place
     with torch.inference_mode():
         expected = trained(ids, mask)[0].numpy()
         other = type(trained)(pretrained, trained.encoder)(ids, mask)[0].numpy()
-    assert (found * expected).sum(axis=1).min() > SMALLEST_COSINE
-    assert (found * other).sum(axis=1).min() < SMALLEST_COSINE
+    assert (found * expected).sum(axis=1).min() > MIN_COSINE
+    assert (found * other).sum(axis=1).min() < MIN_COSINE
 
 
 def test_an_export_traced_again_has_the_same_bytes(exact: Path, place: Path, checkpoint: Path) -> None:
@@ -104,7 +106,7 @@ def test_an_export_traced_again_has_the_same_bytes(exact: Path, place: Path, che
 def test_a_variant_is_a_model_of_its_own(
     precision: Precision, place: Path, checkpoint: Path, exact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "MOST_LOST_RSUM", 600.0)  # of 6 pictures a tie is worth 17 points
+    monkeypatch.setattr(retention, "MAX_RSUM_DROP", 600.0)  # of 6 images a tie is worth 17 points
     for name in ("first", "second"):
         export(checkpoint, place / f"{name}-{precision}", precision=precision)
     first, second = (load_model_artifact(place / f"{name}-{precision}").manifest for name in ("first", "second"))
@@ -122,7 +124,7 @@ def test_a_variant_is_a_model_of_its_own(
 def test_a_variant_that_loses_too_much_is_not_published(
     place: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "MOST_LOST_RSUM", -600.0)
+    monkeypatch.setattr(retention, "MAX_RSUM_DROP", -600.0)
     with pytest.raises(TrainingError, match=r"the int8 graphs have rSum \d+\.\d\d on val, the fp32 graphs \d+\.\d\d"):
         export(checkpoint, place / "refused", precision="int8")
     assert not (place / "refused").exists()
@@ -148,11 +150,7 @@ def test_index_and_service_are_bound_to_the_variant(precision: Precision, tmp_pa
         query = runtime.encode_texts(["a red square"])[0]
     index = open_index(gallery.index)
     (image,) = (item for item in index.items(Modality.IMAGE) if item.uri == "red.jpg")
-    scores = {
-        item.uri: float(engine.index.embedding(item.id) @ query)
-        for item in index.items(Modality.TEXT)
-        if item.modality == "image"
-    }
+    scores = {item.uri: float(engine.index.embedding(item.id) @ query) for item in index.items(Modality.IMAGE)}
     assert max(scores, key=scores.__getitem__) == image.uri
     assert np.isfinite(list(scores.values())).all()
     engine.close()

@@ -13,20 +13,20 @@ from fastapi.testclient import TestClient
 from safetensors.torch import load_file
 
 import cli
+from model.datasets.scan import open_scan
 from model.errors import ArtifactCorrupt, ConfigError, DataError, UnsupportedQuery
-from model.scan import open_scan
 from service.app import create_app
 from service.cache import make_cache
 from service.engine import Engine
 from service.settings import read_settings
-from tests.galleries import open_index, picture_bytes, rebuild_index, rebuild_regions
+from tests.galleries import image_bytes, open_index, rebuild_index, rebuild_regions
 from tests.presets import TEST_IDS, TRAIN_IDS, VAL_IDS, Way, recipe, walk, write_karpathy
 from tests.scan_files import globals_of, regions_of, write_pictures, write_scan
 from tests.tiny_transformers import write_bert, write_clip
 from training.checkpoint import open_checkpoint
 from training.data.scan import region_table, write_clip_features
 from training.evaluate import evaluate, open_embedder
-from training.export import SMALLEST_COSINE
+from training.export import MIN_COSINE
 from training.train import BEST
 
 
@@ -110,14 +110,14 @@ def test_checkpoint_and_exported_model_agree(way: Way, place: Path) -> None:
     captions = ["the red dog runs", "the cat"]
     checkpoint, model = (open_embedder(path, place / "cache") for path in (way.run / BEST, way.artifact))
     cosines = (checkpoint.texts(captions) * model.texts(captions)).sum(axis=1)
-    assert cosines.min() > SMALLEST_COSINE
+    assert cosines.min() > MIN_COSINE
     if way.data.is_dir():
         table = region_table(open_scan(way.data, "test"), way.images, checkpoint.clip, place / "cache")
         images = checkpoint.regions(table), model.regions(table)
     else:
         pictures = sorted((place / "coco-images").rglob("*.jpg"))
         images = checkpoint.images(pictures), model.images(pictures)
-    assert (images[0] * images[1]).sum(axis=1).min() > SMALLEST_COSINE
+    assert (images[0] * images[1]).sum(axis=1).min() > MIN_COSINE
 
 
 def test_the_test_split_is_evaluated(way: Way, place: Path) -> None:
@@ -152,7 +152,7 @@ def test_words_find_regions_and_a_picture_is_refused(f30k: Way, place: Path, cli
         answer = client.post("/search", json={"text": "the red dog", "limit": len(TEST_IDS)})
         assert answer.status_code == 200
         found = answer.json()["results"]
-        refused = client.post("/search", files={"image": picture_bytes("red")})
+        refused = client.post("/search", files={"image": image_bytes("red")})
         assert refused.status_code == 422
         assert "takes precomputed regions" in refused.text
         shown = client.get(f"/items/{found[0]['id']}/image")
@@ -204,15 +204,15 @@ def test_what_a_model_cannot_take_is_said(f30k: Way, clip_preset: Way, place: Pa
 
     with pytest.raises(UnsupportedQuery, match=r"takes precomputed regions: give --data a directory in SCAN's format"):
         run(f30k, clip_preset.data, clip_preset.images)
-    with pytest.raises(UnsupportedQuery, match="takes pictures: say with --images where"):
+    with pytest.raises(UnsupportedQuery, match="takes images: say with --images where"):
         run(clip_preset, f30k.data, None)
-    with pytest.raises(DataError, match=r"names pictures: say with --images"):
+    with pytest.raises(DataError, match=r"names images: say with --images"):
         run(clip_preset, clip_preset.data, None)
     with pytest.raises(ConfigError, match=r"test_clip\.npy is not there: .*aahr data clip"):
         run(f30k, f30k.data, f30k.images)
     with pytest.raises(DataError, match=r"test_clip\.npy is not there: .*aahr data clip"):
         rebuild_regions(f30k.artifact, f30k.data, place / "never")
-    with pytest.raises(UnsupportedQuery, match="takes pictures, not precomputed regions"):
+    with pytest.raises(UnsupportedQuery, match="takes images, not precomputed regions"):
         rebuild_regions(clip_preset.artifact, place / "coco", place / "never")
     assert 0 < run(clip_preset, f30k.data, f30k.images) <= 600, "raw pictures of a SCAN directory"
 

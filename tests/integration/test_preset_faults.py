@@ -40,11 +40,11 @@ def test_faulty_data_is_refused_before_anything_is_computed(
     assert not (tmp_path / "run").exists()
 
 
-def test_photographs_without_val_are_refused_before_anything_is_computed(
+def test_images_without_val_are_refused_before_anything_is_computed(
     tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, images = write_karpathy(tmp_path, ("train", "restval", "test"))
-    monkeypatch.setattr("training.data.sources.image_feature_table", None)
+    monkeypatch.setattr("training.data.sources.image_feature_tables", None)
     places = (f"data.photographs.captions={data}", f"data.photographs.images={images}")
     config = recipe("clip", bert, *places, f"model.image_backbone.path={write_clip(tmp_path / 'clip')}")
     with pytest.raises(DataError, match="no image of split 'val'; its splits: restval, test, train"):

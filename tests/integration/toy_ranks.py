@@ -1,6 +1,7 @@
 """Run by `torchrun` in tests: each process trains its share of the toy batches and saves what it has in the end."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import torch
 from model.config import ModelConfig
 from model.nn.aahr import AAHR
 from model.nn.features import LocalFeatures
-from model.nn.relation import FragmentScores, fragment_scores
 from tests.toy import DIMENSIONS, toy_config, toy_dataset
 from training import objective
 from training.config import BatchConfig, TrainingConfig
-from training.data.batches import Batch, Collator, plan_epoch
-from training.data.meanings import Meanings
+from training.data.batches import Batch, plan_epoch
 from training.distributed import Group, process_group
 from training.loop import Trainer
+from training.relation import FragmentScores, fragment_scores
+from training.soft_positives import SentenceEmbeddings
 
 STEPS = 9
 
@@ -30,11 +31,9 @@ def equal_config(**changes: object) -> TrainingConfig:
 
 
 def train_toy(group: Group, config: TrainingConfig, dtype: torch.dtype) -> dict[str, Any]:
-    """Losses of some steps over batches of 8 pictures with unequal numbers of captions, and all state afterwards."""
+    """Losses of some steps over batches of 8 images with unequal numbers of captions, and all state afterwards."""
     dataset, tables = toy_dataset()
-    collate = Collator(
-        dataset, tables.views, tables.texts, BatchConfig(drop_cells=0, change_words=0), meanings=tables.meanings
-    )
+    collate = replace(tables, augmentation=BatchConfig(drop_cells=0, change_words=0))
     torch.manual_seed(group.rank)  # the weights of the first process count
     torch.set_default_dtype(dtype)
     scores = partial(scores_as, dtype)
@@ -59,9 +58,9 @@ def as_type(batch: Batch, dtype: torch.dtype) -> Batch:
         for item in (batch.images, batch.texts)
         if isinstance(item, LocalFeatures)
     )
-    assert batch.meanings is not None
-    meanings = Meanings(*(part.to(dtype) for part in batch.meanings))
-    return batch._replace(images=images, texts=texts, meanings=meanings)
+    assert batch.sentence_embeddings is not None
+    sentence_embeddings = SentenceEmbeddings(*(part.to(dtype) for part in batch.sentence_embeddings))
+    return batch._replace(images=images, texts=texts, sentence_embeddings=sentence_embeddings)
 
 
 def main(out: Path, broken_rank: int | None) -> None:

@@ -23,8 +23,21 @@ OPTIONS = {
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
     "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
-    "index rebuild": {"--model", "--images", "--out", "--captions", "--strict", "--regions", "--split"},
-    "index search": {"directory", "text", "--image", "--model", "--target", "--limit"},
+    "index rebuild": {
+        *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
+        *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
+    },
+    "index add": {"index", "--images", "--captions", "--table", "--model", "--workers", "--max-rejects"},
+    "index upsert": {"index", "--images", "--captions", "--table", "--model", "--workers", "--max-rejects"},
+    "index delete": {"index", "ids"},
+    "index compact": {"index"},
+    "index versions": {"index"},
+    "index rollback": {"index", "--to"},
+    "index prune": {"index", "--keep"},
+    "index duplicates": {"index", "--target", "--threshold", "--json"},
+    "index search": {
+        *("index", "text", "--image", "--model", "--target", "--limit", "--offset", "--filter", "--unique"),
+    },
     "serve": {"--index", "--model", "--host", "--port"},
     "demo": {"--images", "--port", "--directory", "--checkpoint", "--serve"},
 }
@@ -68,6 +81,15 @@ def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(cli.app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
+
+
+def test_the_help_of_serve_names_every_setting() -> None:
+    from service.settings import Settings
+
+    fields = Settings.model_fields.items()
+    variables = {str(field.validation_alias or f"AAHR_{name.upper()}") for name, field in fields}
+    shown = CliRunner().invoke(cli.app, ["serve", "--help"]).output
+    assert {variable for variable in variables if variable not in shown} == set()
 
 
 def test_help_loads_no_stage_and_nothing_heavy() -> None:

@@ -1,10 +1,12 @@
-"""Which images and captions a step sees, and how they become tensors. Plans are drawn from seed and epoch."""
+"""Which images and captions go into a step, and how they become tensors. Plans follow from seed and epoch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -12,7 +14,8 @@ from model.nn.aahr import TokenBatch
 from model.nn.features import LocalFeatures
 from training.config import BatchConfig
 from training.data.dataset import ImageTextDataset
-from training.data.meanings import Meanings, MeaningTable
+from training.data.sentence_embeddings import SentenceEmbeddingTable
+from training.soft_positives import SentenceEmbeddings
 
 Rows = NDArray[np.int64]
 
@@ -21,7 +24,7 @@ class BatchPlan(NamedTuple):
     """Rows of one step: N distinct images, M of their captions."""
 
     image_rows: Rows  # [N]
-    view_of_image: Rows  # [N], which cached view of each photograph
+    view_of_image: Rows  # [N], which cached view of each image
     caption_rows: Rows  # [M]
     image_of_caption: Rows  # [M], into image_rows
 
@@ -33,7 +36,7 @@ class Batch(NamedTuple):
     texts: LocalFeatures | TokenBatch
     image_of_caption: Tensor  # [M]
     image_ids: Tensor  # [N]
-    meanings: Meanings | None = None  # where the recipe has soft positives
+    sentence_embeddings: SentenceEmbeddings | None = None  # where the recipe has soft positives
 
 
 class ImageSource(Protocol):
@@ -45,7 +48,7 @@ class ImageSource(Protocol):
 
 
 class TextSource(Protocol):
-    """Token states, or token ids where the text backbone is trained along, by row of the caption."""
+    """Token states, or token ids where the text backbone is fine-tuned, by row of the caption."""
 
     def batch(self, rows: Rows) -> LocalFeatures | TokenBatch:
         """Features or tokens of the given rows."""
@@ -80,14 +83,14 @@ def _captions_of_images(dataset: ImageTextDataset) -> list[Rows]:
 
 @dataclass(frozen=True)
 class Collator:
-    """Turns plans into tensors, with the size augmentation. `views` are equal tables of differently seen pictures."""
+    """Turns plans into tensors, with the size augmentation; `views` are tables of the images in their views."""
 
     dataset: ImageTextDataset
     views: tuple[ImageSource, ...]
     texts: TextSource
     augmentation: BatchConfig
     mask_token: int | None = None
-    meanings: MeaningTable | None = None
+    sentence_embeddings: SentenceEmbeddingTable | None = None
 
     def __call__(self, plan: BatchPlan) -> Batch:
         """The batch of a plan. Augmentation draws from torch's global generator."""
@@ -101,16 +104,33 @@ class Collator:
             texts=texts,
             image_of_caption=torch.from_numpy(plan.image_of_caption),
             image_ids=torch.from_numpy(self.dataset.image_ids[plan.image_rows]),
-            meanings=None if self.meanings is None else self.meanings.batch(plan.image_rows, plan.caption_rows),
+            sentence_embeddings=self._sentence_embeddings(plan),
         )
 
+    def _sentence_embeddings(self, plan: BatchPlan) -> SentenceEmbeddings | None:
+        if self.sentence_embeddings is None:
+            return None
+        return self.sentence_embeddings.batch(plan.image_rows, plan.caption_rows)
+
     def _images(self, plan: BatchPlan) -> LocalFeatures:
-        if len(self.views) == 1:
-            return self.views[0].batch(plan.image_rows)
-        seen = [view.batch(plan.image_rows) for view in self.views]
-        chosen = torch.from_numpy(plan.view_of_image)
-        rows = torch.arange(len(chosen))
-        return LocalFeatures(*(torch.stack(parts)[chosen, rows] for parts in zip(*seen, strict=True)))
+        """Each image in its view; nothing is read of the others."""
+        order = np.argsort(plan.view_of_image, kind="stable")
+        numbers, starts = np.unique(plan.view_of_image[order], return_index=True)
+        groups = np.split(plan.image_rows[order], starts[1:])
+        joined = _stack_padded([self.views[number].batch(rows) for number, rows in zip(numbers, groups, strict=True)])
+        back = torch.from_numpy(np.argsort(order))
+        return LocalFeatures(*(tensor[back] for tensor in joined))
+
+
+def _stack_padded(parts: Sequence[LocalFeatures]) -> LocalFeatures:
+    """The items of all parts in order, padded with zeros to the longest of them."""
+    longest = max(part.mask.shape[1] for part in parts)
+    missing = [longest - part.mask.shape[1] for part in parts]
+    return LocalFeatures(
+        torch.cat([F.pad(part.features, (0, 0, 0, count)) for part, count in zip(parts, missing, strict=True)]),
+        torch.cat([F.pad(part.mask, (0, count)) for part, count in zip(parts, missing, strict=True)]),
+        torch.cat([part.global_features for part in parts]),
+    )
 
 
 def drop_fragments(item: LocalFeatures, probability: float) -> LocalFeatures:
@@ -125,19 +145,21 @@ def drop_fragments(item: LocalFeatures, probability: float) -> LocalFeatures:
 def change_words(tokens: TokenBatch, probability: float, mask_token: int | None) -> TokenBatch:
     """Of the words mask 50 %, replace 10 % or delete 40 % of a share of `probability` (VSE-infinity, section 4.3).
 
-    The first and the last token of a text stay. Deleted tokens are hidden by the attention mask.
+    The first and the last token of a text ([CLS] and [SEP]) stay, and are never what another one is replaced by.
+    Deleted tokens are hidden by the attention mask.
     """
     if probability == 0:
         return tokens
     ids, mask = tokens.input_ids.clone(), tokens.attention_mask.clone()
     last = mask.sum(dim=1, keepdim=True) - 1
     position = torch.arange(ids.shape[1]).expand_as(ids)
-    changed = (torch.rand(ids.shape) < probability) & (position > 0) & (position < last)
+    word = (position > 0) & (position < last)
+    changed = (torch.rand(ids.shape) < probability) & word
     what = torch.rand(ids.shape)
     if mask_token is not None:
         ids[changed & (what < 0.5)] = mask_token
     replaced = changed & (what >= 0.5) & (what < 0.6)
-    vocabulary = tokens.input_ids[tokens.attention_mask.bool()]  # words of this batch: always of the vocabulary
-    ids[replaced] = vocabulary[torch.randint(len(vocabulary), (int(replaced.sum()),))]
+    words = tokens.input_ids[word]  # of this batch: always of the vocabulary
+    ids[replaced] = words[torch.randint(max(1, len(words)), (int(replaced.sum()),))]
     mask[changed & (what >= 0.6)] = 0
     return TokenBatch(ids, mask)

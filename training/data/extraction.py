@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from model.nn.backbones import ImageBackbone, TextBackbone
 from training.data.shards import Features
-from training.graphs import export_graph
+from training.device import device_of
+from training.onnx_export import export_graph
 
 Extractor = Callable[[Mapping[str, NDArray[Any]]], Features]
 
@@ -29,13 +30,13 @@ def make_extractor(backbone: ImageBackbone | TextBackbone, items: int, graphs: P
     EfficientNet-Lite0 and MiniLM on 2 cores); the exported graph is kept below `graphs`.
     """
     backbone.eval()
-    if next(backbone.parameters()).is_cuda or items < WORTH_AN_EXPORT:
+    if device_of(backbone).type != "cpu" or items < WORTH_AN_EXPORT:
         return _through_torch(backbone)
     return _through_onnxruntime(backbone, graphs)
 
 
 def _through_torch(backbone: ImageBackbone | TextBackbone) -> Extractor:
-    device = next(backbone.parameters()).device
+    device = device_of(backbone)
 
     def extract(arrays: Mapping[str, NDArray[Any]]) -> Features:
         with torch.inference_mode():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -17,13 +18,13 @@ from rich.text import Text
 from model.errors import ConfigError, DataError, InvalidInput
 from model.manifest import sha256_of_file
 from model.nn.backbones import ImageBackbone, TextBackbone
-from model.preprocess import ImagePreprocessing, TextTokenizer, clean_text, decode_image, prepare_images
+from model.preprocess import ImagePreprocessing, TextTokenizer, clean_text, decode_image, prepare_image
+from training.data.augmentation import PLAIN, View, apply_view, key_of_view
 from training.data.extraction import make_extractor
 from training.data.shards import Features, ShardStore, concatenate
 from training.data.table import FeatureTable
-from training.data.views import PLAIN, View, seen
 
-# Small batches: what a layer gives stays in the processor's cache.
+# Small batches: the output of a layer stays in the processor's cache.
 IMAGES_PER_BATCH, IMAGES_PER_SHARD = 8, 1024
 TEXTS_PER_BATCH, TEXTS_PER_SHARD = 32, 8192
 _TEXTS_TOKENISED_AT_ONCE = 1024
@@ -34,25 +35,43 @@ T = TypeVar("T")
 def image_feature_table(
     backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, *, view: View = PLAIN, progress: bool = True
 ) -> FeatureTable:
-    """Local and global features of pictures in one view; only what is missing is computed.
+    """Local and global features of images in one view; see `image_feature_tables`."""
+    (table,) = image_feature_tables(backbone, paths, cache_dir, (view,), progress=progress)
+    return table
 
-    Raises DataError naming a picture that cannot be read.
+
+def image_feature_tables(
+    backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, views: Sequence[View], *, progress: bool = True
+) -> tuple[FeatureTable, ...]:
+    """Local and global features of images, a table for each view; only what is missing is computed.
+
+    Raises DataError naming an image that cannot be read.
     """
     preprocessing = backbone.preprocessing
     if preprocessing is None:
-        raise ConfigError(f"backbone '{backbone.name}' takes precomputed regions, not pictures; use SCAN-format data")
-    keys = [_hash_of_picture(path) for path in paths]
-    how = {"preprocessing": preprocessing.model_dump(mode="json"), **view._asdict()}
-    store = ShardStore(cache_dir / _key(backbone, how))
+        raise ConfigError(f"backbone '{backbone.name}' takes precomputed regions, not images; use SCAN-format data")
+    keys = [_hash_of_image(path) for path in paths]
     sources = dict(zip(keys, paths, strict=True))
-    if missing := store.missing(keys):
-        extract = make_extractor(backbone, len(missing), cache_dir / "graphs")
 
-        def features_of(batch: Sequence[str]) -> Features:
-            return extract({"pixels": _pixels({key: sources[key] for key in batch}, preprocessing, view)})
+    def filled(view: View) -> FeatureTable:
+        how = {
+            "preprocessing": preprocessing.model_dump(mode="json"),
+            "pillow": PIL.__version__,
+            "view": key_of_view(view),
+        }
+        store = ShardStore(cache_dir / _key(backbone, how))
+        if missing := store.missing(keys):
+            extract = make_extractor(backbone, len(missing), cache_dir / "graphs")
 
-        _fill(store, missing, features_of, (IMAGES_PER_SHARD, IMAGES_PER_BATCH), _bar("image features", progress))
-    return store.table(keys)
+            def features_of(batch: Sequence[str]) -> Features:
+                return extract({"pixels": _pixels({key: sources[key] for key in batch}, preprocessing, view)})
+
+            _fill(store, missing, features_of, (IMAGES_PER_SHARD, IMAGES_PER_BATCH), _bar("image features", progress))
+        return store.table(keys)
+
+    # Equal views, as of data that must not be changed, share a table.
+    tables = {view: filled(view) for view in dict.fromkeys(views)}
+    return tuple(tables[view] for view in views)
 
 
 def text_feature_table(
@@ -106,20 +125,24 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def _hash_of_picture(path: Path) -> str:
+def _hash_of_image(path: Path) -> str:
     try:
         return sha256_of_file(path)
     except OSError as error:
-        raise DataError(f"picture {path} cannot be read: {error.strerror}") from error
+        raise DataError(f"image {path} cannot be read: {error.strerror}") from error
 
 
 def _pixels(paths: Mapping[str, Path], preprocessing: ImagePreprocessing, view: View) -> NDArray[np.float32]:
-    """Pictures by the hash of their files, in one view, as the network takes them."""
+    """Images by the hash of their files, in one view, preprocessed; one is decoded at a time."""
     try:
-        images = [seen(decode_image(path, at_least=preprocessing.size), view, key) for key, path in paths.items()]
+        return np.stack(
+            [
+                prepare_image(apply_view(decode_image(path, at_least=preprocessing.size), view, key), preprocessing)
+                for key, path in paths.items()
+            ]
+        )
     except InvalidInput as error:
-        raise DataError(f"{error}; replace it or take it out of the data set") from error
-    return prepare_images(images, preprocessing)
+        raise DataError(f"{error}; replace it or take it out of the data set", detail=error.detail) from error
 
 
 def _tokenised(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:

@@ -14,7 +14,7 @@ from model.artifact import (
     TOKENIZER,
     CheckpointReference,
     Precision,
-    seal_model_artifact,
+    write_manifest,
 )
 from model.manifest import published_directory
 from model.preprocess import Preprocessing
@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write the artifact of a checkpoint in one rename.
 
-    The fp32 graphs are compared with torch, on pictures of `check` or a few drawn scenes. A variant, "fp16" or "int8",
+    The fp32 graphs are compared with torch, on images of `check` or a few drawn scenes. A variant, "fp16" or "int8",
     is then measured on the val split of the recipe's data set (`data` and `images`: where it lies here), and its
     figures stand in the manifest. Raises TrainingError, and publishes nothing, where a cosine with torch is below
     0.9999 or a variant loses more than 1 rSum; DataError where there is no val split to measure on.
@@ -52,12 +52,12 @@ def export(
             _write_exact(checkpoint, towers, Path(scratch), check)
             place = held_out(checkpoint.config, data, images, cache or Path(scratch) / "cache")
             found = _write_variant(checkpoint, towers, Path(scratch), staging, precision, place)
-    Console().print(f"exported {checkpoint_directory} to {out} ({precision}): {found}", soft_wrap=True)
+    Console(markup=False).print(f"exported {checkpoint_directory} to {out} ({precision}): {found}", soft_wrap=True)
 
 
 def _write_exact(checkpoint: Checkpoint, towers: Towers, directory: Path, check: Path | None) -> float:
     write_graphs(towers, directory)
-    _seal(directory, checkpoint, towers, "fp32", checkpoint.manifest.evaluation)
+    _write_metadata(directory, checkpoint, towers, "fp32", checkpoint.manifest.evaluation)
     return check_parity(directory, towers, check)
 
 
@@ -73,21 +73,21 @@ def _write_variant(
         calibration = [] if preprocessing is None else place.calibration(preprocessing)
         write_int8(exact / IMAGE_GRAPH, staging / IMAGE_GRAPH, calibration)
         write_int8(exact / TEXT_GRAPH, staging / TEXT_GRAPH)
-    _seal(staging, checkpoint, towers, precision, {})
+    _write_metadata(staging, checkpoint, towers, precision, {})
     measured = place.measure(staging)
     refuse_loss(expected, measured, precision)
     evaluation = {f"{place.name}/{metric}": value for metric, value in measured.items()}
-    _seal(staging, checkpoint, towers, precision, evaluation)
+    _write_metadata(staging, checkpoint, towers, precision, evaluation)
     return f"rSum {measured['rsum']:.2f} on val, the fp32 graphs have {expected['rsum']:.2f}"
 
 
-def _seal(
+def _write_metadata(
     directory: Path, checkpoint: Checkpoint, towers: Towers, precision: Precision, evaluation: Mapping[str, float]
 ) -> None:
     """The tokenizer, preprocessing and manifest beside the graphs."""
     manifest, backbones = checkpoint.manifest, towers.backbones
     shutil.copyfile(backbones.text.tokenizer_file, directory / TOKENIZER)
-    seal_model_artifact(
+    write_manifest(
         directory,
         name=manifest.name,
         precision=precision,

@@ -1,4 +1,4 @@
-"""The exported fp32 graphs against torch, on the same pictures and captions."""
+"""The exported fp32 graphs against torch, on the same images and captions."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ from model.artifact import load_model_artifact
 from model.errors import DataError, TrainingError
 from model.preprocess import FORMATS, TextTokenizer, Tokens, decode_image, prepare_images
 from model.runtime import Runtime
-from training.data.scenes import write_scenes
 from training.export.towers import REGIONS_IN_EXAMPLE, Towers
+from training.scenes import write_scenes
 
-SMALLEST_COSINE = 0.9999
+MIN_COSINE = 0.9999
 CHECKED_ITEMS = 16
 
 Floats = NDArray[np.float32]
@@ -25,36 +25,36 @@ Floats = NDArray[np.float32]
 def check_parity(directory: Path, towers: Towers, check: Path | None) -> float:
     """The smallest cosine between an exported model and torch.
 
-    Pictures of the folder `check` and captions beside them (`*.txt`) are compared, else a few drawn scenes. Raises
+    Images of the folder `check` and captions beside them (`*.txt`) are compared, else a few drawn scenes. Raises
     TrainingError where a cosine is below 0.9999.
     """
-    smallest = float(min(cosines.min() for cosines in _cosines_of_both(directory, towers, check)))
-    if smallest < SMALLEST_COSINE:
+    smallest = float(np.concatenate(_cosines_of_both(directory, towers, check)).min())
+    if not smallest >= MIN_COSINE:  # nor where a cosine is not a number
         raise TrainingError(
-            f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {SMALLEST_COSINE} is "
+            f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {MIN_COSINE} is "
             "asked for; nothing was written"
         )
     return smallest
 
 
 def draw_examples(count: int) -> tuple[list[Image.Image], list[str]]:
-    """Drawn pictures, and as many of their captions."""
+    """Drawn images, and as many of their captions."""
     with TemporaryDirectory() as folder:
         write_scenes(Path(folder), count=count, seed=0)
         scenes = json.loads((Path(folder) / "scenes.json").read_bytes())["images"]
-        pictures = [decode_image(Path(folder) / "images" / scene["filename"]) for scene in scenes]
-    return pictures, [sentence["raw"] for scene in scenes for sentence in scene["sentences"]][:count]
+        images = [decode_image(Path(folder) / "images" / scene["filename"]) for scene in scenes]
+    return images, [sentence["raw"] for scene in scenes for sentence in scene["sentences"]][:count]
 
 
 def _cosines_of_both(directory: Path, towers: Towers, check: Path | None) -> tuple[Floats, Floats]:
-    pictures, captions = draw_examples(CHECKED_ITEMS) if check is None else _examples(check)
+    images, captions = draw_examples(CHECKED_ITEMS) if check is None else _examples(check)
     backbones = towers.backbones
     tokens = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)(captions)
     with Runtime.load(load_model_artifact(directory, verify=False)) as runtime:
         text = _cosines(runtime.encode_tokens(tokens), _texts_by_torch(towers, tokens))
         if backbones.image.preprocessing is None:
             return text, _cosines(*_regions_both_ways(runtime, towers))
-        pixels = prepare_images(pictures, backbones.image.preprocessing)
+        pixels = prepare_images(images, backbones.image.preprocessing)
         with torch.inference_mode():
             expected = towers.image(torch.from_numpy(pixels))[0].numpy()
         return text, _cosines(runtime.encode_pixels(pixels), expected)
@@ -69,16 +69,16 @@ def _texts_by_torch(towers: Towers, tokens: Tokens) -> Floats:
 
 
 def _regions_both_ways(runtime: Runtime, towers: Towers) -> tuple[Floats, Floats]:
-    """Random regions of different counts, as there are no pictures to take them from."""
+    """Random regions of different counts, as there are no images to take them from."""
     image, _ = towers.backbones.dimensions
     generator = torch.Generator().manual_seed(0)
     cells = torch.randn(CHECKED_ITEMS, REGIONS_IN_EXAMPLE, image.local_dimension, generator=generator)
     count = torch.randint(1, REGIONS_IN_EXAMPLE + 1, (CHECKED_ITEMS, 1), generator=generator)
     mask = torch.arange(REGIONS_IN_EXAMPLE) < count
-    whole = torch.randn(CHECKED_ITEMS, image.global_dimension, generator=generator)
+    global_features = torch.randn(CHECKED_ITEMS, image.global_dimension, generator=generator)
     with torch.inference_mode():
-        expected = towers.image(cells, mask, whole)[0].numpy()
-    return runtime.encode_regions(cells.numpy(), mask.numpy(), whole.numpy()), expected
+        expected = towers.image(cells, mask, global_features)[0].numpy()
+    return runtime.encode_regions(cells.numpy(), mask.numpy(), global_features.numpy()), expected
 
 
 def _cosines(first: Floats, second: Floats) -> Floats:
@@ -88,11 +88,11 @@ def _cosines(first: Floats, second: Floats) -> Floats:
 
 
 def _examples(check: Path) -> tuple[list[Image.Image], list[str]]:
-    """Pictures and captions of the given folder."""
+    """Images and captions of the given folder."""
     suffixes = {f".{name.lower()}" for name in FORMATS} | {".jpg"}
     paths = sorted(path for path in check.rglob("*") if path.suffix.lower() in suffixes)[:CHECKED_ITEMS]
     captions = [line for path in sorted(check.rglob("*.txt")) for line in path.read_text("utf-8").splitlines() if line]
     if not paths:
-        raise DataError(f"--check {check} holds no picture: put some there, or leave the option out")
-    named = [f"a photograph called {path.stem}" for path in paths]
+        raise DataError(f"--check {check} holds no image: put some there, or leave the option out")
+    named = [f"an image called {path.stem}" for path in paths]
     return [decode_image(path) for path in paths], captions[:CHECKED_ITEMS] or named

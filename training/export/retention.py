@@ -1,5 +1,6 @@
 """What a variant keeps of the fp32 graphs on val: where the data lies, the figures, and the refusal."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,24 +8,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import AahrError, DataError, TrainingError
-from model.preprocess import ImagePreprocessing, decode_image, prepare_images
+from model.errors import DataError, InvalidInput, TrainingError
+from model.preprocess import ImagePreprocessing, decode_image, prepare_image
 from training.config import TrainingConfig
 from training.data.karpathy import load_karpathy
 from training.data.sources import drawn_scenes
 from training.evaluate import evaluate
 from training.export.parity import draw_examples
 
-MOST_LOST_RSUM = 1.0
-CALIBRATION_PICTURES = 64
-_PICTURES_AT_ONCE = 4
+MAX_RSUM_DROP = 1.0
+CALIBRATION_IMAGES = 64
+_IMAGES_AT_ONCE = 4
+
+_log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A data set of the recipe: a file in Karpathy's format with its pictures, or a directory in SCAN's format."""
+    """A data set of the recipe: a file in Karpathy's format with its images, or a directory in SCAN's format."""
 
     name: str
     data: Path
@@ -42,19 +45,40 @@ class HeldOut:
             )
         except DataError as error:
             raise DataError(
-                f"{error}; a variant is measured on val before it is written: --data and --images say where that is"
+                f"{error}; a variant is measured on val before it is written: --data and --images say where that is",
+                detail=error.detail,
             ) from error
 
     def calibration(self, preprocessing: ImagePreprocessing) -> list[Floats]:
-        """Batches of pixels of training pictures, spread over the split; of drawn scenes where there are none."""
+        """Batches of pixels of training images, spread over the split; of drawn scenes where there are none.
+
+        Images that cannot be read are left out with a warning, and so are all of them.
+        """
+        pixels = self._training_pixels(preprocessing)
+        if not pixels:
+            _log.warning(
+                "int8 is calibrated on drawn scenes, as no training image of %s could be read: --data and --images "
+                "say where they are",
+                self.data,
+            )
+            pixels = [prepare_image(image, preprocessing) for image in draw_examples(CALIBRATION_IMAGES)[0]]
+        starts = range(0, len(pixels), _IMAGES_AT_ONCE)
+        return [np.stack(pixels[start : start + _IMAGES_AT_ONCE]) for start in starts]
+
+    def _training_pixels(self, preprocessing: ImagePreprocessing) -> list[Floats]:
         try:
             dataset = load_karpathy(self.data, self.images or Path(), "train")
-            rows = np.linspace(0, len(dataset) - 1, min(len(dataset), CALIBRATION_PICTURES)).astype(int)
-            pictures = [decode_image(dataset.image_paths[row], at_least=preprocessing.size) for row in rows]
-        except AahrError:
-            pictures, _ = draw_examples(CALIBRATION_PICTURES)
-        starts = range(0, len(pictures), _PICTURES_AT_ONCE)
-        return [prepare_images(pictures[start : start + _PICTURES_AT_ONCE], preprocessing) for start in starts]
+        except DataError as error:
+            _log.warning("%s", error)
+            return []
+        rows = np.linspace(0, len(dataset) - 1, min(len(dataset), CALIBRATION_IMAGES)).astype(int)
+        pixels = []
+        for path in (dataset.image_paths[row] for row in rows):
+            try:
+                pixels.append(prepare_image(decode_image(path, at_least=preprocessing.size), preprocessing))
+            except InvalidInput as error:
+                _log.warning("int8 is calibrated without one of the training images: %s", error.with_detail)
+        return pixels
 
 
 def held_out(config: TrainingConfig, data: Path | None, images: Path | None, cache: Path) -> HeldOut:
@@ -72,8 +96,8 @@ def held_out(config: TrainingConfig, data: Path | None, images: Path | None, cac
 
 def refuse_loss(exact: Mapping[str, float], variant: Mapping[str, float], precision: str) -> None:
     """Raise TrainingError where a variant has lost more than 1 rSum on val."""
-    if not variant["rsum"] >= exact["rsum"] - MOST_LOST_RSUM:  # nor where a figure is no number
+    if not variant["rsum"] >= exact["rsum"] - MAX_RSUM_DROP:  # nor where a figure is not a number
         raise TrainingError(
             f"the {precision} graphs have rSum {variant['rsum']:.2f} on val, the fp32 graphs {exact['rsum']:.2f}: at "
-            f"most {MOST_LOST_RSUM:g} may be lost, so nothing was written; serve the fp32 model"
+            f"most {MAX_RSUM_DROP:g} may be lost, so nothing was written; serve the fp32 model"
         )

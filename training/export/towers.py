@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from model.artifact import IMAGE_GRAPH, TEXT_GRAPH
-from model.graph import OUTPUTS
 from model.nn.aahr import ImageTower, PixelTower, RegionTower, TextTower
+from model.onnx_session import OUTPUTS
 from model.runtime import PIXEL_INPUTS, REGION_INPUTS, TOKEN_INPUTS
-from training.checkpoint import Backbones, Checkpoint, load_backbones, load_network
-from training.graphs import export_graph
+from training.checkpoint import Checkpoint, load_network
+from training.network import Backbones, load_backbones
+from training.onnx_export import export_graph
 
 REGIONS_IN_EXAMPLE = 36
 
@@ -28,12 +29,12 @@ class Towers:
 
     @property
     def takes_pixels(self) -> bool:
-        """Whether the image tower sees pictures; otherwise precomputed regions."""
+        """Whether the image tower sees images; otherwise precomputed regions."""
         return self.backbones.image.preprocessing is not None
 
 
 def load_towers(checkpoint: Checkpoint) -> Towers:
-    """The towers of a checkpoint; what of a backbone was trained along is the checkpoint's, not the pretrained one's.
+    """The towers of a checkpoint; what of a backbone was fine-tuned is the checkpoint's, not the pretrained one's.
 
     Raises ConfigError for a backbone that is not installed and ArtifactCorrupt for one of other weights.
     """

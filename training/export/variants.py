@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from model.graph import OUTPUTS
+from model.errors import TrainingError
+from model.onnx_session import OUTPUTS
 
 EMBEDDING = OUTPUTS[0]
 
@@ -26,7 +27,7 @@ NORMALISING = ("LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "Reduce
 # Weights of a linear layer share a scale in blocks of so many; ONNX Runtime quantises each row of what it is multiplied
 # with by the same blocks, so that an item never depends on the others of its batch.
 BLOCK = 64
-# Next to the pixels 8 bits cost most: with all convolutions in 8 bits one picture in 1,000 is at a cosine of 0.86 with
+# Next to the pixels 8 bits cost most: with all convolutions in 8 bits one image in 1,000 is at a cosine of 0.86 with
 # what it was, with these in fp32 at 0.99.
 CONVOLUTIONS_IN_FP32 = 6
 _INT8_ACTIVATIONS = 4  # "accuracy level" of MatMulNBits
@@ -35,10 +36,15 @@ Floats = NDArray[np.float32]
 
 
 def write_fp16(source: Path, target: Path) -> None:
-    """A graph with weights and arithmetic in fp16; inputs, outputs, normalisations and softmax stay fp32."""
+    """A graph with weights and arithmetic in fp16; inputs, outputs, normalisations and softmax stay fp32.
+
+    Raises TrainingError for a weight that fp16 cannot hold.
+    """
     blocked = [*DEFAULT_OP_BLOCK_LIST, *NORMALISING]
     convert: Any = convert_float_to_float16
-    model: ModelProto = convert(_load(source), keep_io_types=True, op_block_list=blocked)
+    exact = _load(source)
+    _refuse_beyond_fp16(exact.graph)
+    model: ModelProto = convert(exact, keep_io_types=True, op_block_list=blocked)
     _normalise_again(model.graph)
     onnx.save(model, target)
 
@@ -62,6 +68,21 @@ def _load(path: Path) -> ModelProto:
     model = onnx.load(path)
     del model.graph.value_info[:]
     return model
+
+
+def _refuse_beyond_fp16(graph: GraphProto) -> None:
+    """The conversion would clip large weights, and keep those that are no number, without a word."""
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        masking = (values == -np.inf) | (values == np.finfo(np.float32).min)  # what is added to hide padding
+        beyond = ~masking & ~(np.abs(values) <= np.finfo(np.float16).max)
+        if beyond.any():
+            raise TrainingError(
+                f"the weight {tensor.name} has the value {values[beyond][0]:g}, which fp16 cannot hold; nothing was "
+                "written: serve the fp32 model"
+            )
 
 
 def _normalise_again(graph: GraphProto) -> None:

@@ -1,6 +1,6 @@
 """One version of a Milvus store, open for reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -117,6 +117,12 @@ class MilvusCollection:
         pages = [self._page(rows, options) for rows in ranked]
         items = self._items(target, {row.pk for page in pages for row in page})
         return [[Hit(row.score, items[row.pk]) for row in page] for page in pages]
+
+    def items(self, modality: Modality) -> Iterator[Item]:
+        """All items of one modality, a page of them in memory."""
+        rows = self.rows[modality]
+        for page in self._connection.pages(rows.name, rows.visible, ITEM_FIELDS):
+            yield from (item_of(modality, row) for row in page)
 
     def item(self, item_id: str) -> Item:
         """The item of this id; raises ItemNotFound."""

@@ -1,4 +1,4 @@
-"""The interface of all backbones: what goes in is what preprocessing gives, what comes out is `LocalFeatures`."""
+"""The interface of all backbones: what goes in is what preprocessing returns, what comes out is `LocalFeatures`."""
 
 import hashlib
 import importlib
@@ -48,11 +48,11 @@ class ImageBackbone(Backbone):
 
     def split(self, blocks: int) -> tuple["ImageBackbone", "ImageTail"]:  # noqa: ARG002
         """The part that stays frozen and the last `blocks`, which are trained; raises ConfigError where it has none."""
-        raise ConfigError(f"backbone '{self.name}' cannot be trained along: set model.image_backbone.trainable = false")
+        raise ConfigError(f"backbone '{self.name}' cannot be fine-tuned: set model.image_backbone.trainable = false")
 
 
 class ImageTail(nn.Module, ABC):
-    """The last blocks of an image backbone: from what the rest gives to the features of the whole."""
+    """The last blocks of an image backbone: from what the rest returns to the features of the whole."""
 
     local_dimension: int
     global_dimension: int

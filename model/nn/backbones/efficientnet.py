@@ -45,13 +45,13 @@ class EfficientNetLite0(ImageBackbone):
 
 
 class EfficientNetStem(ImageBackbone):
-    """The first blocks, frozen: what they give is worth keeping, and smaller than what the whole network gives."""
+    """The first blocks, frozen: their output is worth keeping, and smaller than that of the whole network."""
 
-    def __init__(self, whole: EfficientNetLite0, blocks: int) -> None:
-        network = whole.network
+    def __init__(self, backbone: EfficientNetLite0, blocks: int) -> None:
+        network = backbone.network
         width = network._blocks[blocks]._block_args.input_filters
-        super().__init__(f"{NAME}-blocks-{blocks}", whole.fingerprint, local_dimension=width, global_dimension=width)
-        self.preprocessing = whole.preprocessing
+        super().__init__(f"{NAME}-blocks-{blocks}", backbone.fingerprint, local_dimension=width, global_dimension=width)
+        self.preprocessing = backbone.preprocessing
         self.layers = nn.Sequential(network._conv_stem, network._bn0, network._swish, *network._blocks[:blocks])
 
     def forward(self, pixels: Tensor) -> LocalFeatures:
@@ -61,12 +61,12 @@ class EfficientNetStem(ImageBackbone):
 
 
 class EfficientNetTail(ImageTail):
-    """The last blocks, trained. The statistics of their batch norms stay: a batch is too few pictures for better."""
+    """The last blocks, trained. The statistics of their batch norms stay: a batch is too few images for better."""
 
-    def __init__(self, whole: EfficientNetLite0, blocks: int) -> None:
+    def __init__(self, backbone: EfficientNetLite0, blocks: int) -> None:
         super().__init__()
         self.local_dimension = self.global_dimension = CHANNELS
-        network = whole.network
+        network = backbone.network
         self.layers = nn.Sequential(*network._blocks[blocks:], network._conv_head, network._bn1, network._swish)
 
     def train(self, mode: bool = True) -> "EfficientNetTail":
@@ -78,7 +78,7 @@ class EfficientNetTail(ImageTail):
         return self
 
     def forward(self, item: LocalFeatures) -> LocalFeatures:
-        """Cells [B, R, C] of a square grid, as the stem gives them, to 49 cells of 1,280."""
+        """Cells [B, R, C] of a square grid, as the stem returns them, to 49 cells of 1,280."""
         side = math.isqrt(item.features.shape[1])
         # Depth-wise convolutions in bf16 are slower than in fp32 on a CPU.
         with torch.autocast("cpu", enabled=False):

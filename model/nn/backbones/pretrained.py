@@ -67,7 +67,7 @@ def load_pretrained(model_class: Any, directory: Path) -> Any:
         _log.set_verbosity(verbosity)
         if progress:
             _log.enable_progress_bar()
-    # The pooler of BERT is no part of any feature, and many checkpoints lack it.
+    # The pooler of BERT is not part of any feature, and many checkpoints lack it.
     if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
         raise ConfigError(
             f"{directory} lacks {len(missing)} weights of {model_class.__name__}, the first is {missing[0]}; "

@@ -4,15 +4,15 @@ from pathlib import Path
 
 from torch import Tensor
 
+from model.datasets.scan import GLOBAL_DIMENSION, REGION_DIMENSION
+from model.datasets.scan import REGIONS as NAME
 from model.errors import ConfigError
 from model.nn.backbones.base import ImageBackbone
 from model.nn.features import LocalFeatures
-from model.scan import GLOBAL_DIMENSION, REGION_DIMENSION
-from model.scan import REGIONS as NAME
 
 
 class Regions(ImageBackbone):
-    """Gives back the regions and the global feature that it is given."""
+    """Returns the regions and the global feature that it is given."""
 
     def __init__(self) -> None:
         fingerprint = f"{NAME}-{REGION_DIMENSION}-{GLOBAL_DIMENSION}"

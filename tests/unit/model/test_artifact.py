@@ -11,7 +11,7 @@ import pytest
 from model.artifact import REQUIRED_FILES, load_model_artifact, model_id_of
 from model.errors import ArtifactCorrupt, ArtifactMissing
 from model.manifest import FileEntry
-from tests.artifacts import seal_again, write_colour_model, write_region_model
+from tests.artifacts import rewrite_manifest, write_colour_model, write_region_model
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_directory_of_another_kind_is_refused_with_both_formats(directory: Pat
 def test_a_model_id_that_does_not_follow_is_refused_with_both(directory: Path) -> None:
     expected = load_model_artifact(directory).manifest.model_id
     change_manifest(directory, lambda manifest: manifest.update(model_id="0" * 16))
-    with pytest.raises(ArtifactCorrupt, match=f"model_id 0000000000000000, but its files give {expected}"):
+    with pytest.raises(ArtifactCorrupt, match=f"model_id 0000000000000000, but its files make {expected}"):
         load_model_artifact(directory, verify=False)
 
 
@@ -122,9 +122,9 @@ def test_a_good_directory_works_after_bad_ones(directory: Path, tmp_path: Path) 
 def test_weights_beside_a_graph_are_bound_too(directory: Path) -> None:
     before = load_model_artifact(directory)
     (directory / "image.onnx.data").write_bytes(b"weights")
-    sealed = seal_again(before)
-    assert "image.onnx.data" in sealed.files
-    assert sealed.model_id != before.manifest.model_id
+    rewritten = rewrite_manifest(before)
+    assert "image.onnx.data" in rewritten.files
+    assert rewritten.model_id != before.manifest.model_id
     (directory / "image.onnx.data").write_bytes(b"changed")
     with pytest.raises(ArtifactCorrupt, match=r"image\.onnx\.data"):
         load_model_artifact(directory)

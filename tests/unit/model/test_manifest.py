@@ -55,7 +55,8 @@ def test_a_flipped_byte_is_named_with_both_hashes(tmp_path: Path) -> None:
     path.write_bytes(b"abd")
     with pytest.raises(ArtifactCorrupt) as caught:
         verify_files(tmp_path, files)
-    assert str(path) in str(caught.value)
+    assert str(caught.value).startswith("a.bin has SHA-256")
+    assert caught.value.detail == str(path)
     assert files["a.bin"].sha256 in str(caught.value)
     assert hashlib.sha256(b"abd").hexdigest() in str(caught.value)
 
@@ -96,8 +97,9 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
 def test_a_missing_manifest_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(ArtifactMissing, match="is not an example, as `aahr example` writes it: it has no manifest"):
         read_manifest(tmp_path, ExampleManifest, expected="an example, as `aahr example` writes it")
-    with pytest.raises(ArtifactMissing, match="it has no manifest"):
+    with pytest.raises(ArtifactMissing, match=r"^nowhere is not an artifact directory: it has no manifest") as caught:
         read_manifest(tmp_path / "nowhere", ExampleManifest)
+    assert caught.value.detail == str(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,8 @@ def test_a_foreign_manifest_is_refused_in_one_line(tmp_path: Path, text: str, pr
     with pytest.raises(ArtifactCorrupt, match=problem) as caught:
         read_manifest(tmp_path, ExampleManifest)
     assert "\n" not in str(caught.value)
-    assert str(tmp_path / "manifest.json") in str(caught.value)
+    assert str(caught.value).startswith("manifest.json does not belong to")
+    assert caught.value.detail == str(tmp_path / "manifest.json")
 
 
 def test_text_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -184,44 +187,23 @@ def test_a_failure_leaves_the_earlier_artifact(tmp_path: Path, error: BaseExcept
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_failed_rename_puts_the_earlier_artifact_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "model"
-    write_artifact(target, "old")
-    rename = Path.rename
-
-    def fail_for_staging(self: Path, to: Path) -> Path:
-        if (self / "content.txt").read_text() == "new":
-            raise OSError("no space")
-        return rename(self, to)
-
-    def publish() -> None:
-        with published_directory(target) as staging:
-            write_artifact(staging, "new")
-            monkeypatch.setattr(Path, "rename", fail_for_staging)
-
-    with pytest.raises(ArtifactError, match=r"model cannot be written: no space"):
-        publish()
-    assert (target / "content.txt").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 @pytest.mark.parametrize("manifest", [None, "{}", '{"format": "other/1"}', "no json", "[]"])
 def test_a_folder_that_is_no_artifact_is_not_replaced(tmp_path: Path, manifest: str | None) -> None:
-    photographs = tmp_path / "Pictures"
-    photographs.mkdir()
-    (photographs / "one.jpg").write_bytes(b"precious")
+    images = tmp_path / "Images"
+    images.mkdir()
+    (images / "one.jpg").write_bytes(b"precious")
     if manifest is not None:
-        (photographs / "manifest.json").write_text(manifest)
-    with pytest.raises(ArtifactError, match="is not replaced"), published_directory(photographs):
+        (images / "manifest.json").write_text(manifest)
+    with pytest.raises(ArtifactError, match="is not replaced"), published_directory(images):
         pytest.fail("no work is begun that could not be published")
-    assert (photographs / "one.jpg").read_bytes() == b"precious"
+    assert (images / "one.jpg").read_bytes() == b"precious"
 
 
 def test_a_file_or_dangling_link_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for target in (tmp_path / "file", tmp_path / "link"):
-        with pytest.raises(ArtifactError, match="is no folder"), published_directory(target):
+        with pytest.raises(ArtifactError, match="is not a folder"), published_directory(target):
             pytest.fail("no work is begun that could not be published")
     assert (tmp_path / "file").read_text() == "text"
 

@@ -1,40 +1,19 @@
-"""Pictures of every kind become upright RGB; damaged and foreign ones are refused."""
+"""Images of every kind become upright RGB; damaged and foreign ones are refused."""
 
 import random
 import struct
 import zlib
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image
 
 from model.errors import ImageTooLarge, UnreadableImage
 from model.preprocess import MAX_PIXELS, decode_image
-
-
-def photograph(width: int = 60, height: int = 40) -> Image.Image:
-    """Smooth colours with a red mark in the upper left corner."""
-    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    image = Image.fromarray(np.stack([across, down, 255 - across], -1).astype(np.uint8))
-    ImageDraw.Draw(image).rectangle((0, 0, width // 4, height // 4), fill="red")
-    return image
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def distance(image: Image.Image, other: Image.Image) -> float:
-    assert image.mode == other.mode == "RGB"
-    assert image.size == other.size
-    return float(np.abs(np.asarray(image, float) - np.asarray(other, float)).mean())
+from tests.sample_images import distance, encoded, gradient_image
 
 
 def header_of_png(width: int, height: int) -> bytes:
@@ -60,15 +39,15 @@ def header_of_png(width: int, height: int) -> bytes:
         ("GIF", "P", 25),
     ],
 )
-def test_every_format_shows_the_same_picture(kind: str, mode: str, tolerance: float) -> None:
-    original = photograph()
+def test_every_format_shows_the_same_image(kind: str, mode: str, tolerance: float) -> None:
+    original = gradient_image()
     assert distance(decode_image(encoded(original.convert(mode), kind)), original) <= tolerance
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA"])
-def test_grey_pictures_become_rgb(mode: str) -> None:
-    decoded = decode_image(encoded(photograph().convert(mode), "PNG"))
-    assert distance(decoded, photograph().convert("1" if mode == "1" else "L").convert("RGB")) == 0
+def test_grey_images_become_rgb(mode: str) -> None:
+    decoded = decode_image(encoded(gradient_image().convert(mode), "PNG"))
+    assert distance(decoded, gradient_image().convert("1" if mode == "1" else "L").convert("RGB")) == 0
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I;16B"), ("TIFF", "I")])
@@ -125,8 +104,8 @@ def test_the_first_frame_of_an_animation_counts(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_of_exif_is_honoured(kind: str, orientation: int) -> None:
-    upright = photograph()
-    # How a camera that is held this way stores the picture: the inverse of what a viewer does.
+    upright = gradient_image()
+    # How a camera that is held this way stores the image: the inverse of what a viewer does.
     stored = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -144,28 +123,30 @@ def test_the_orientation_of_exif_is_honoured(kind: str, orientation: int) -> Non
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("exif", [b"Exif\x00\x00", b"Exif\x00\x00II*\x00\xff\xff\xff\xff", b"Exif\x00\x00garbage!"])
-def test_damaged_exif_is_no_reason_to_refuse_a_picture(exif: bytes) -> None:
-    assert decode_image(encoded(photograph(), "JPEG", exif=exif)).size == (60, 40)
+def test_damaged_exif_is_no_reason_to_refuse_an_image(exif: bytes) -> None:
+    assert decode_image(encoded(gradient_image(), "JPEG", exif=exif)).size == (60, 40)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_changes_nothing(orientation: int) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    assert decode_image(encoded(photograph(), "JPEG", exif=exif)).size == (60, 40)
+    assert decode_image(encoded(gradient_image(), "JPEG", exif=exif)).size == (60, 40)
 
 
-def test_a_single_pixel_is_a_picture() -> None:
+def test_a_single_pixel_is_an_image() -> None:
     assert np.asarray(decode_image(encoded(Image.new("RGB", (1, 1), "red"), "PNG"))).tolist() == [[[255, 0, 0]]]
 
 
 def test_files_are_read_and_named(tmp_path: Path) -> None:
-    path = tmp_path / "a picture.jpg"
-    photograph().save(path)
+    path = tmp_path / "an image.jpg"
+    gradient_image().save(path)
     assert decode_image(path).size == (60, 40)
-    path.write_bytes(b"no picture")
-    with pytest.raises(UnreadableImage, match=r"a picture\.jpg cannot be read as a picture: it is none of JPEG"):
+    path.write_bytes(b"not an image")
+    with pytest.raises(UnreadableImage, match=r"^an image\.jpg cannot be read: it is none of JPEG") as caught:
         decode_image(path)
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.detail == str(path)
 
 
 def test_what_cannot_be_opened_is_refused_with_its_name(tmp_path: Path) -> None:
@@ -181,13 +162,14 @@ def test_what_cannot_be_opened_is_refused_with_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"P6 1 1 255 abc"])
 def test_foreign_bytes_are_refused(content: bytes) -> None:
-    with pytest.raises(UnreadableImage, match="the picture cannot be read"):
+    with pytest.raises(UnreadableImage, match="the image cannot be read") as caught:
         decode_image(content)
+    assert caught.value.detail is None
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.8])
-def test_a_truncated_picture_is_refused_and_the_next_one_works(kind: str, kept: float) -> None:
+def test_a_truncated_image_is_refused_and_the_next_one_works(kind: str, kept: float) -> None:
     noise = Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3))
     whole = encoded(noise, kind)
     with pytest.raises(UnreadableImage):
@@ -197,18 +179,18 @@ def test_a_truncated_picture_is_refused_and_the_next_one_works(kind: str, kept: 
 
 @pytest.mark.parametrize("size", [(10_000, 5_001), (50_000_001, 1), (2**31 - 1, 2**31 - 1)])
 def test_too_many_pixels_are_refused_by_the_header(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageTooLarge, match=f"the picture has {size[0]} x {size[1]} pixels, at most 50,000,000"):
+    with pytest.raises(ImageTooLarge, match=f"the image has {size[0]} x {size[1]} pixels, at most 50,000,000"):
         decode_image(header_of_png(*size))
 
 
-def test_the_largest_picture_is_decoded() -> None:
+def test_the_largest_image_is_decoded() -> None:
     image = Image.new("1", (10_000, MAX_PIXELS // 10_000))
     assert decode_image(encoded(image, "PNG")).size == image.size
 
 
 def test_an_overflowing_text_chunk_is_refused() -> None:
     bomb = b"zTXtkey\x00\x00" + zlib.compress(bytes(100_000_000))
-    png = encoded(photograph(), "PNG")
+    png = encoded(gradient_image(), "PNG")
     chunk = struct.pack(">I", len(bomb) - 4) + bomb + struct.pack(">I", zlib.crc32(bomb))
     with pytest.raises(UnreadableImage):
         decode_image(png[:33] + chunk + png[33:])
@@ -223,7 +205,7 @@ def test_random_bytes_never_do_worse_than_unreadable(content: bytes) -> None:
 @settings(deadline=None)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"]), st.data())
 def test_flipped_bytes_never_do_worse_than_unreadable(kind: str, data: st.DataObject) -> None:
-    content = bytearray(encoded(photograph(12, 8), kind))
+    content = bytearray(encoded(gradient_image(12, 8), kind))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -234,7 +216,7 @@ def test_flipped_bytes_never_do_worse_than_unreadable(kind: str, data: st.DataOb
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction_and_looks_the_same() -> None:
-    large = encoded(photograph(1600, 1200), "JPEG")
+    large = encoded(gradient_image(1600, 1200), "JPEG")
     whole, reduced = decode_image(large), decode_image(large, at_least=224)
     assert reduced.size == (800, 600)
     assert distance(whole.resize((224, 224)), reduced.resize((224, 224))) < 1
@@ -242,5 +224,5 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_and_looks_the_same() -> None:
 
 @pytest.mark.parametrize("size", [(300, 200), (895, 448), (224, 224)])
 def test_a_small_jpeg_is_decoded_whole(size: tuple[int, int]) -> None:
-    small = encoded(photograph(*size), "JPEG")
+    small = encoded(gradient_image(*size), "JPEG")
     assert decode_image(small, at_least=224).tobytes() == decode_image(small).tobytes()

@@ -13,8 +13,8 @@ SQUASH = ImagePreprocessing(size=8, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), r
 CROP = SQUASH.model_copy(update={"resize": "crop"})
 
 
-def photograph(width: int = 60, height: int = 40) -> Image.Image:
-    """Smooth colours, so that a resized picture can be compared."""
+def gradient_image(width: int = 60, height: int = 40) -> Image.Image:
+    """Smooth colours, so that a resized image can be compared."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([across, down, 255 - across], -1).astype(np.uint8))
 
@@ -28,8 +28,8 @@ def test_pixels_are_normalised_on_the_scale_of_one() -> None:
         np.testing.assert_allclose(pixels[channel], expected, atol=1e-6)
 
 
-def test_a_picture_of_the_right_size_is_not_resampled() -> None:
-    image = photograph(224, 224)
+def test_an_image_of_the_right_size_is_not_resampled() -> None:
+    image = gradient_image(224, 224)
     preprocessing = ImagePreprocessing(
         size=224, mean=(0.498,) * 3, std=(0.502,) * 3, resize="squash", interpolation="bicubic"
     )
@@ -46,7 +46,7 @@ def test_squash_keeps_the_corners_and_crop_the_middle() -> None:
 
 @pytest.mark.parametrize("size", [(301, 97), (97, 301), (64, 64), (8, 8), (3, 5), (9, 8), (641, 480)])
 def test_crop_equals_resizing_everything_and_then_cutting(size: tuple[int, int]) -> None:
-    image = photograph(*size)
+    image = gradient_image(*size)
     shortest = min(size)
     resized = image.resize((int(8 * size[0] / shortest), int(8 * size[1] / shortest)), Image.Resampling.BICUBIC)
     left, top = (resized.width - 8) // 2, (resized.height - 8) // 2
@@ -64,13 +64,13 @@ def test_a_line_of_pixels_costs_nothing_to_crop() -> None:
     assert prepare_image(Image.new("RGB", (1, 40_000)), CROP).shape == (3, 8, 8)
 
 
-def test_pictures_of_other_modes_are_prepared_too() -> None:
-    grey = photograph().convert("L")
+def test_images_of_other_modes_are_prepared_too() -> None:
+    grey = gradient_image().convert("L")
     np.testing.assert_array_equal(prepare_image(grey, SQUASH), prepare_image(grey.convert("RGB"), SQUASH))
 
 
-def test_a_batch_holds_each_picture_alone() -> None:
-    images = [photograph(60, 40), photograph(20, 30), photograph(8, 8)]
+def test_a_batch_holds_each_image_alone() -> None:
+    images = [gradient_image(60, 40), gradient_image(20, 30), gradient_image(8, 8)]
     batch = prepare_images(images, SQUASH)
     assert batch.shape == (3, 3, 8, 8)
     for row, image in enumerate(images):

@@ -162,7 +162,7 @@ def test_a_text_without_any_token_is_refused(tmp_path: Path) -> None:
 def test_a_foreign_tokenizer_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"model": "none"}')
     for path in (tmp_path / "tokenizer.json", tmp_path / "nowhere.json"):
-        with pytest.raises(ArtifactCorrupt, match=rf"{path.name} is no file of `tokenizers`"):
+        with pytest.raises(ArtifactCorrupt, match=rf"{path.name} is not a file of `tokenizers`"):
             TextTokenizer(path, max_length=6)
 
 

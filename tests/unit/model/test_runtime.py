@@ -50,7 +50,7 @@ def assert_embeddings(embeddings: NDArray[np.float32], rows: int) -> None:
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
 
 
-def test_the_words_for_a_colour_find_its_pictures(runtime: Runtime) -> None:
+def test_the_words_for_a_colour_find_its_images(runtime: Runtime) -> None:
     images = runtime.encode_images([Image.new("RGB", (30, 20), colour) for colour in COLOURS])
     texts = runtime.encode_texts([f"the picture of a {colour} square" for colour in COLOURS])
     assert_embeddings(images, len(COLOURS))
@@ -101,7 +101,7 @@ def test_padding_on_the_left_is_understood(runtime: Runtime) -> None:
     np.testing.assert_allclose(found, runtime.encode_tokens(tokens), atol=1e-6)
 
 
-def test_pictures_equal_their_prepared_pixels(runtime: Runtime) -> None:
+def test_images_equal_their_prepared_pixels(runtime: Runtime) -> None:
     images = [Image.new("RGB", (5 + row, 9), (row * 20, 100, 255 - row * 20)) for row in range(11)]
     assert runtime.preprocessing.image is not None
     expected = runtime.encode_pixels(prepare_images(images, runtime.preprocessing.image))
@@ -167,7 +167,7 @@ def test_a_bad_text_is_refused_and_a_good_one_then_works(runtime: Runtime) -> No
     assert_embeddings(runtime.encode_texts(["red"]), 1)
 
 
-def test_a_model_of_regions_serves_texts_and_regions_but_no_pictures(of_regions: Runtime) -> None:
+def test_a_model_of_regions_serves_texts_and_regions_but_no_images(of_regions: Runtime) -> None:
     assert not of_regions.accepts_pixels
     of_regions.warm_up()
     assert_embeddings(of_regions.encode_texts(["red"]), 1)
@@ -180,8 +180,8 @@ def test_a_model_of_regions_serves_texts_and_regions_but_no_pictures(of_regions:
         of_regions.pixels_local(random_pixels(1))
 
 
-def test_a_model_of_pictures_takes_no_regions(runtime: Runtime) -> None:
-    with pytest.raises(UnsupportedQuery, match="takes pictures, not precomputed regions"):
+def test_a_model_of_images_takes_no_regions(runtime: Runtime) -> None:
+    with pytest.raises(UnsupportedQuery, match="takes images, not precomputed regions"):
         runtime.encode_regions(np.zeros((1, 2, 3), np.float32), np.ones((1, 2), np.bool_), np.zeros((1, 3), np.float32))
 
 

@@ -26,6 +26,8 @@ OPTIONS = st.fixed_dictionaries(
         "offset": st.integers(0, 10_000),
         "score_threshold": st.none() | st.floats(-1, 1).map(lambda value: value + 0.0),
         "with_payload": st.booleans(),
+        "unique": st.none() | st.floats(0.5, 1),
+        "filter": st.none() | st.sampled_from([{}, {"must": [{"key": "a", "match": {"value": 1}}]}]),
     }
 )
 REQUESTS = st.builds(lambda query, options: {**query, **options}, QUERIES, OPTIONS)
@@ -50,7 +52,8 @@ def test_a_change_of_any_option_changes_the_digest(fields: dict[str, Any], data:
 
 
 def test_every_field_of_the_request_is_drawn_above() -> None:
-    drawn = {"text", "image", "id", "embedding", "target", "limit", "offset", "score_threshold", "with_payload"}
+    drawn = {"text", "image", "id", "embedding", "target", "limit", "offset", "score_threshold"}
+    drawn |= {"with_payload", "filter", "unique"}
     assert drawn == set(SearchRequest.model_fields)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index.items import Modality
+from index.items import Modality, image_item_id
 from model.errors import ArtifactMismatch, ArtifactMissing, UnreadableImage
 from model.preprocess import Tokens
 from model.runtime import Runtime
@@ -18,7 +18,7 @@ from service.errors import InvalidField, NotReadyError
 from service.schemas import SearchRequest, SearchResult
 from service.timing import Stopwatch
 from tests.artifacts import write_colour_model
-from tests.galleries import BuiltGallery, build_gallery, picture_bytes
+from tests.galleries import BuiltGallery, build_gallery, image_bytes
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def test_an_image_of_the_gallery_finds_its_caption_and_itself(engine: Engine, ga
 
 
 def test_an_item_and_its_embedding_find_the_same(engine: Engine) -> None:
-    item = engine.index.gallery.images[0]
+    item = engine.index.item(image_item_id("red.jpg"))
     by_id = search(engine, id=item.id, target="image")
-    vector = (1e30 * engine.index.embedding_of(item.id).astype(np.float64)).tolist()
+    vector = (1e30 * engine.index.embedding(item.id).astype(np.float64)).tolist()
     by_vector = search(engine, embedding=vector, target="image")
     assert by_id.results[0].id == item.id
     assert [hit.id for hit in by_id.results] == [hit.id for hit in by_vector.results]
@@ -71,7 +71,7 @@ def test_truncated_text_is_noted(engine: Engine) -> None:
 
 def test_without_captions_an_image_finds_images_and_says_so(tmp_path: Path) -> None:
     engine = Engine.load(build_gallery(tmp_path, captions=False).index, workers=1)
-    result = search(engine, image=picture_bytes("red"))
+    result = search(engine, image=image_bytes("red"))
     assert result.results[0].uri == "red.jpg"
     assert result.query.target == Modality.IMAGE
     assert "no captions" in result.query.notes[0]
@@ -81,7 +81,7 @@ def test_without_captions_an_image_finds_images_and_says_so(tmp_path: Path) -> N
 def test_damaged_image_leaves_the_engine_ready(engine: Engine) -> None:
     engine.warm_up()
     with pytest.raises(UnreadableImage):
-        search(engine, image=picture_bytes("red")[:100])
+        search(engine, image=image_bytes("red")[:100])
     engine.check_ready()
     assert search(engine, text="red").results
 

@@ -12,7 +12,7 @@ from model.errors import ArtifactError
 from model.runtime import Runtime
 from service.errors import internal_message
 from tests.artifacts import write_colour_model
-from tests.galleries import BuiltGallery, build_gallery, picture_bytes
+from tests.galleries import BuiltGallery, build_gallery, image_bytes, newest_segment
 from tests.unit.service.conftest import make_app, open_client, wait_until_ready
 
 RED = image_item_id("red.jpg")
@@ -86,7 +86,7 @@ def test_an_encoder_that_fails(
 ) -> None:
     for name in (broken, "warm_up"):
         monkeypatch.setattr(Runtime, name, fail_with(tmp_path))
-    query = {"files": {"image": picture_bytes("red")}} if broken == "encode_images" else {"json": {"text": "red"}}
+    query = {"files": {"image": image_bytes("red")}} if broken == "encode_images" else {"json": {"text": "red"}}
     for response in (client.post("/search", **query), client.get("/health/ready")):  # type: ignore[arg-type]
         assert (response.status_code, response.json()["error"]["code"]) == (503, "not_ready")
         assert str(tmp_path) not in response.text
@@ -104,12 +104,12 @@ def test_an_encoder_that_never_warms_up(
     assert str(tmp_path) in caplog.text
 
 
-def cut_faiss(gallery: BuiltGallery) -> None:
-    (gallery.index / "versions" / "000002" / "image.faiss").write_bytes(b"nothing")
+def cut_vectors(gallery: BuiltGallery) -> None:
+    (newest_segment(gallery) / "vectors.npy").write_bytes(b"nothing")
 
 
 def lose_file(gallery: BuiltGallery) -> None:
-    (gallery.index / "versions" / "000002" / "gallery.parquet").unlink()
+    (newest_segment(gallery) / "metadata.arrow").unlink()
 
 
 def lose_version(gallery: BuiltGallery) -> None:
@@ -134,7 +134,7 @@ def other_model(gallery: BuiltGallery) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [cut_faiss, lose_file, lose_version, lose_index, damage_manifest, damage_current, other_model]
+    "damage", [cut_vectors, lose_file, lose_version, lose_index, damage_manifest, damage_current, other_model]
 )
 def test_a_new_version_that_cannot_be_used(
     damage: Callable[[BuiltGallery], None],
@@ -143,7 +143,7 @@ def test_a_new_version_that_cannot_be_used(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    gallery.publish()
+    gallery.publish(captions=False)
     damage(gallery)
     response = client.post("/admin/reload")
     assert response.status_code == 409

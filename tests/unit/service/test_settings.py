@@ -22,7 +22,7 @@ def test_environment_is_read_when_settings_are_made(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AAHR_ADMIN_TOKEN", "hidden")
     monkeypatch.setenv("REDIS_URL", "redis://:hidden@cache/0")
     settings = read_settings(index_dir=None, port=None)
-    assert (settings.index_dir, settings.port) == (Path("/somewhere"), 9000)
+    assert (settings.index_dir, settings.port) == ("/somewhere", 9000)
     assert settings.redis_url is not None
     assert settings.redis_url.get_secret_value() == "redis://:hidden@cache/0"
     assert "hidden" not in repr(settings)

@@ -28,9 +28,23 @@ def test_overrides_take_toml_values_and_bare_words() -> None:
 
 
 def test_paths_of_data_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PICTURES", "/pictures")
-    config = load_config(MINI, ['data.flickr8k.images="$PICTURES/flickr8k"'])
-    assert config.data["flickr8k"].images == Path("/pictures/flickr8k")
+    monkeypatch.setenv("IMAGES", "/images")
+    config = load_config(MINI, ['data.flickr8k.images="$IMAGES/flickr8k"'])
+    assert config.data["flickr8k"].images == Path("/images/flickr8k")
+
+
+@pytest.mark.parametrize("side", ["image_backbone", "text_backbone"])
+def test_paths_of_backbones_are_expanded(side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("WEIGHTS", "weights")
+    config = load_config(MINI, [f'model.{side}.path="~/$WEIGHTS/x"'])
+    assert getattr(config.model, side).path == Path("/home/me/weights/x")
+
+
+@pytest.mark.parametrize("override", ["data=3", "model=3", "model.image_backbone=3"])
+def test_a_value_in_place_of_a_table_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match=f"{override.partition('=')[0]}: "):
+        load_config(MINI, [override])
 
 
 @pytest.mark.parametrize(
@@ -59,14 +73,14 @@ def test_what_cannot_run_is_refused_with_key_and_value(override: str, named: str
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("data.captioned.clip=clip", "`clip` sees the raw pictures .* set `images`"),
-        ("data.more.format=scenes", "data.more holds pictures, .* takes precomputed regions"),
+        ("data.captioned.clip=clip", "`clip` sees the raw images .* set `images`"),
+        ("data.more.format=scenes", "data.more holds images, .* takes precomputed regions"),
         ("model.image_backbone.name=clip", r"data\.captioned\.images is missing"),
         ("batch.flips=true", r"no mirror image .* leave batch\.flips"),
         ("data.captioned.directori=x", r"data\.captioned\.directori"),
     ],
 )
-def test_regions_and_pictures_are_told_apart(override: str, named: str) -> None:
+def test_regions_and_images_are_told_apart(override: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         load_config(PAPER, [override])
     assert load_config(PAPER, ["data.captioned.images=x", "data.captioned.clip=y"]).data["captioned"].clip == Path("y")
@@ -99,3 +113,12 @@ def test_a_recipe_extends_another_key_by_key(tmp_path: Path) -> None:
     (tmp_path / "self.toml").write_text('extends = "self.toml"\n')
     with pytest.raises(ConfigError, match="extends itself"):
         load_config(tmp_path / "self.toml")
+
+
+def test_recipes_that_extend_each_other_in_a_circle_are_refused(tmp_path: Path) -> None:
+    for name, base in (("first", "second"), ("second", "third"), ("third", "./second")):
+        (tmp_path / f"{name}.toml").write_text(f'extends = "{base}.toml"\n')
+    with pytest.raises(
+        ConfigError, match=r"second\.toml extends itself \(second\.toml -> third\.toml -> second\.toml\)"
+    ):
+        load_config(tmp_path / "first.toml")

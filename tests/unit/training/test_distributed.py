@@ -31,9 +31,9 @@ def test_a_process_alone_gathers_nothing_and_draws_from_the_one_generator() -> N
         assert group.sum(tensor) is tensor
         assert group.any(True)
         assert not group.any(False)
-        group.make_equal([tensor])
+        group.broadcast([tensor])
         torch.manual_seed(1)
-        with group.first_goes_ahead(), group.own_random(Draw.DROPOUT, 0, 1):
+        with group.main_process_first(), group.forked_rng(Draw.DROPOUT, 0, 1):
             inside = torch.rand(2)
         torch.manual_seed(1)
         assert torch.equal(inside, torch.rand(2))

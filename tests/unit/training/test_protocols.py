@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from model.errors import ConfigError, DataError
 from training.data.dataset import ImageTextDataset
 from training.data.karpathy import load_karpathy
-from training.data.scenes import write_scenes
-from training.data.scenes.truth import load_scene_truth
 from training.metrics import retrieval_metrics
 from training.protocols import COCO_TEST_IMAGES, PROTOCOLS, evaluate_protocol
+from training.scenes import write_scenes
+from training.scenes.truth import load_scene_truth
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 MEASURES = ("map@r", "r_precision", "r@1", "r@5", "r@10")

@@ -19,13 +19,13 @@ from index.sources import Source, read_source
 from index.sources.images import ImageReader
 from index.sources.records import RegionFeatures, SourceRecord
 from model.artifact import ModelArtifact
+from model.datasets.scan import RegionArrays
 from model.errors import AahrError, ConfigError, DataError, UnsupportedQuery
 from model.preprocess import decode_image
 from model.runtime import Runtime
-from model.scan import RegionArrays
 from tests.artifacts import write_colour_model, write_region_model
 from tests.embedded import SHARD, contents, uris, write_source
-from tests.galleries import write_picture
+from tests.galleries import write_image
 from tests.unit.index.sources.test_tar import write_tar
 
 REPOSITORY = Path(__file__).parents[4]
@@ -80,7 +80,7 @@ def test_the_number_of_workers_changes_nothing(model: ModelArtifact, source: Sou
 
 
 def test_equal_captions_and_ids_that_were_given(model: ModelArtifact, tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.jpg", "red")
+    write_image(tmp_path / "a.jpg", "red")
     table = tmp_path / "t.jsonl"
     table.write_text('{"image": "a.jpg", "id": "mine", "captions": ["", "a dog", "a dog"], "n": {"x": 1}}\n')
     pending = embed_source(read_source(table), model, tmp_path / "work")
@@ -184,7 +184,7 @@ def test_too_many_rejects_end_the_run_with_reasons_and_remedy(model: ModelArtifa
 
 
 def test_found_files_that_cannot_be_images_count_as_rejects(model: ModelArtifact, tmp_path: Path) -> None:
-    write_picture(tmp_path / "images" / "a.jpg", "red")
+    write_image(tmp_path / "images" / "a.jpg", "red")
     for name in ("b.jpg", "c.jpg"):
         (tmp_path / "images" / name).symlink_to("/etc/hostname")
     with pytest.raises(DataError, match=r"2 of 3 images .*b\.jpg: the link leads out"):
@@ -274,8 +274,8 @@ print(line.split()[1])
 
 def test_memory_does_not_grow_with_the_gallery(model: ModelArtifact, tmp_path: Path) -> None:
     peaks = []
-    for count in (200, 2000):
-        write_source(tmp_path / str(count), count, per_image=1)
+    for count in (200, 1200):
+        write_source(tmp_path / str(count), count, per_image=1, size=96)
         arguments = [str(model.directory), str(tmp_path / str(count)), str(tmp_path / f"work-{count}")]
         run = subprocess.run(
             [sys.executable, "-c", MEASURE, *arguments],
@@ -286,4 +286,4 @@ def test_memory_does_not_grow_with_the_gallery(model: ModelArtifact, tmp_path: P
             check=True,
         )
         peaks.append(int(run.stdout) / 1024)
-    assert peaks[1] - peaks[0] < 25, peaks  # MiB
+    assert peaks[1] - peaks[0] < 12, peaks  # MiB; the files alone are 24 MiB more, their pixels as much

@@ -1,4 +1,4 @@
-"""Every backbone gives what its model gives, offline, and says what it misses."""
+"""Every backbone returns what its model returns, offline, and says what it misses."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from model.nn.backbones import ImageBackbone, TextBackbone, load_image_backbone,
 from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from tests import tiny_transformers as tiny
-from training.graphs import export_graph
+from training.onnx_export import export_graph
 
 OUTPUTS = ("features", "mask", "global_features")
 
@@ -100,7 +100,7 @@ def test_efficientnet_wants_the_square_without_a_crop(efficientnet: ImageBackbon
 
 
 @pytest.mark.photographs
-def test_efficientnet_knows_photographs_by_its_own_classifier(efficientnet: ImageBackbone, flickr8k: Path) -> None:
+def test_efficientnet_knows_images_by_its_own_classifier(efficientnet: ImageBackbone, flickr8k: Path) -> None:
     """The pretrained classifier on top of our features: wrong preprocessing or a wrong activation would show here."""
     assert efficientnet.preprocessing is not None
     two_dogs = decode_image(flickr8k / "images" / "1001773457_577c3a7d70.jpg")

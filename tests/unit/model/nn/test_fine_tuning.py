@@ -1,4 +1,4 @@
-"""Backbones that are trained along: the split network is the whole one, and only what should move moves."""
+"""Backbones that are fine-tuned: the split network is the whole one, and only what should move moves."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from model.config import ModelConfig
 from model.errors import ConfigError
 from model.nn.aahr import AAHR, TokenBatch
 from model.nn.backbones import ImageBackbone, load_image_backbone, load_text_backbone
-from model.nn.features import LocalFeatures, in_parts
-from training.checkpoint import Backbones
+from model.nn.features import LocalFeatures, map_in_chunks
+from training.network import Backbones
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_more_blocks_than_there_are_are_refused(efficientnet: ImageBackbone) -> 
 def test_items_a_few_at_a_time_give_what_all_give_at_once() -> None:
     layer = nn.Linear(3, 2)
     item = LocalFeatures(torch.randn(5, 4, 3), torch.rand(5, 4) < 0.5, torch.randn(5, 3))
-    parts = in_parts(lambda each: each._replace(features=layer(each.features)), item, 2)
+    parts = map_in_chunks(lambda each: each._replace(features=layer(each.features)), item, 2)
     torch.testing.assert_close(parts.features, layer(item.features))
     assert torch.equal(parts.mask, item.mask)
     assert torch.equal(parts.global_features, item.global_features)

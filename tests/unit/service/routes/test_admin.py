@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.artifacts import write_colour_model
-from tests.galleries import BuiltGallery, build_gallery, write_picture
+from tests.galleries import BuiltGallery, build_gallery, newest_segment, write_image
 from tests.unit.service.conftest import make_app, open_client
 
 
@@ -14,7 +14,7 @@ def test_reload_serves_the_new_version_with_fresh_answers(tmp_path: Path) -> Non
     with open_client(make_app(gallery.index)) as client:
         query = {"text": "magenta", "limit": 1}
         assert client.post("/search", json=query).json()["results"][0]["uri"] != "magenta.jpg"
-        write_picture(gallery.images / "magenta.jpg", "magenta")
+        write_image(gallery.images / "magenta.jpg", "magenta")
         gallery.publish()
         name = gallery.index.name
         assert client.post("/admin/reload").json() == {
@@ -39,8 +39,8 @@ def test_index_of_another_model_is_a_conflict_and_the_old_one_serves(tmp_path: P
 def test_damaged_new_version_is_a_conflict_and_the_old_one_serves(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
     with open_client(make_app(gallery.index)) as client:
-        gallery.publish()
-        (gallery.index / "versions" / "000002" / "image.faiss").write_bytes(b"nothing")
+        gallery.publish(captions=False)
+        (newest_segment(gallery) / "vectors.npy").write_bytes(b"nothing")
         response = client.post("/admin/reload")
         assert (response.status_code, response.json()["error"]["code"]) == (409, "artifact_corrupt")
         assert client.post("/search", json={"text": "red"}).json()["results"][0]["uri"] == "red.jpg"

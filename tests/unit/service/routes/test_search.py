@@ -1,12 +1,13 @@
 """POST /search as clients see it."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from tests.galleries import BuiltGallery, build_gallery, picture_bytes
+from tests.galleries import BuiltGallery, build_gallery, image_bytes
 from tests.unit.service.conftest import make_app, open_client
 
 
@@ -21,7 +22,12 @@ def test_answer_has_every_part(client: TestClient) -> None:
     response = client.post("/search", json={"text": " a red square", "limit": 1})
     answer = response.json()
     (hit,) = answer["results"]
-    assert (hit["uri"], hit["modality"], hit["caption"], hit["payload"]) == ("red.jpg", "image", "a red square", {})
+    assert (hit["uri"], hit["modality"], hit["caption"], hit["payload"]) == (
+        "red.jpg",
+        "image",
+        "a red square",
+        {"photographer": "red@example"},
+    )
     assert hit["score"] > 0.9
     assert answer["query"] == {
         "type": "text",
@@ -59,7 +65,7 @@ def test_errors_are_not_cached(client: TestClient) -> None:
 # WebP, GIF and PNG come as they are; the runtime sees upright RGB.
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_image_as_base64_data_uri_and_file_are_one_query(client: TestClient, kind: str) -> None:
-    image = picture_bytes("blue", kind)
+    image = image_bytes("blue", kind)
     encoded = base64.b64encode(image).decode()
     answers = [
         client.post("/search", json={"image": encoded, "limit": 2}).json(),
@@ -99,7 +105,7 @@ def test_offset_above_the_limit_that_info_names_is_refused(client: TestClient) -
 def test_gallery_without_captions(tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = build_gallery(tmp_path_factory.mktemp("bare"), captions=False)
     with open_client(make_app(bare.index)) as client:
-        answer = client.post("/search", files={"image": picture_bytes("red")}).json()
+        answer = client.post("/search", files={"image": image_bytes("red")}).json()
     assert answer["results"][0]["uri"] == "red.jpg"
     assert answer["query"]["target"] == "image"
     assert "no captions" in answer["query"]["notes"][0]
@@ -155,3 +161,38 @@ def test_answer_from_the_cache_names_the_version_that_is_served(tmp_path_factory
     assert (first["cached"], first["index"]["version"]) == (False, "000001")
     assert (second["cached"], second["index"]["version"]) == (True, "000002")
     assert first["results"] == second["results"]
+
+
+@pytest.mark.parametrize(
+    ("filter", "found"),
+    [
+        ({"must": [{"key": "photographer", "match": {"value": "blue@example"}}]}, ["blue.jpg"]),
+        ({"must_not": [{"key": "photographer", "match": {"any": ["red@example", "blue@example"]}}]}, ["green", "more"]),
+        ({"must": [{"key": "uri", "match": {"text": "MORE/"}}]}, ["more/yellow.jpg"]),
+        ({"must": [{"key": "year", "range": {"gte": 2010}}]}, []),
+        ({}, ["blue", "green", "more", "red"]),
+    ],
+)
+def test_filter_chooses_items_before_the_best_are_taken(
+    client: TestClient, filter: dict[str, Any], found: list[str]
+) -> None:
+    response = client.post("/search", json={"text": "red", "limit": 4, "filter": filter})
+    assert response.status_code == 200, response.text
+    uris = sorted(hit["uri"] for hit in response.json()["results"])
+    assert [uri[: len(name)] for uri, name in zip(uris, found, strict=True)] == found
+    form = client.post("/search", data={"text": "red", "limit": "4", "filter": json.dumps(filter)}, files={"x": b""})
+    assert form.status_code == 422, "an unknown file is refused"
+    form = client.post(
+        "/search", files={"text": (None, "red"), "limit": (None, "4"), "filter": (None, json.dumps(filter))}
+    )
+    assert sorted(hit["uri"] for hit in form.json()["results"]) == uris
+
+
+@pytest.mark.parametrize(
+    "filter", [[], "x", {"must": 1}, {"must": [{"key": "a"}]}, {"must": [{"key": "a", "match": {}}]}, {"may": []}]
+)
+def test_a_filter_that_cannot_be_used_is_refused_and_the_next_is_answered(client: TestClient, filter: Any) -> None:
+    response = client.post("/search", json={"text": "red", "filter": filter})
+    assert response.status_code == 422
+    assert "filter" in response.json()["error"]["message"]
+    assert client.post("/search", json={"text": "red", "filter": {}}).status_code == 200

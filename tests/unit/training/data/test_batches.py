@@ -1,5 +1,7 @@
 """Batches: what a step sees, drawn from seed and epoch, and the size augmentation."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -46,6 +48,45 @@ def test_views_are_mixed_within_a_batch() -> None:
         expected = torch.from_numpy(collate.views[view].batch(np.array([row])).features[0].numpy())
         torch.testing.assert_close(batch.images.features[position], expected)
     assert set(plan.view_of_image.tolist()) == {0, 1}
+
+
+class CountingTable:
+    """A table of equally many cells an image that remembers the rows it was asked for."""
+
+    def __init__(self, cells: int) -> None:
+        self.cells = cells
+        self.rows: list[int] = []
+
+    def batch(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> LocalFeatures:
+        self.rows += rows.tolist()
+        features = torch.from_numpy(rows)[:, None, None] + torch.zeros(len(rows), self.cells, 2) + 100 * self.cells
+        return LocalFeatures(features, torch.ones(features.shape[:2], dtype=torch.bool), features.mean(1))
+
+
+def test_only_the_chosen_view_of_an_image_is_read() -> None:
+    dataset, collate = toy_dataset()
+    views = (CountingTable(3), CountingTable(5), CountingTable(4))
+    plan = plan_epoch(dataset, collate.augmentation, views=3, seed=0, epoch=0)[0]
+    images = replace(collate, views=views, augmentation=BatchConfig(drop_cells=0, change_words=0))(plan).images
+    assert set(plan.view_of_image.tolist()) == {0, 1, 2}
+    for number, view in enumerate(views):
+        assert view.rows == plan.image_rows[plan.view_of_image == number].tolist()
+    cells = np.array([3, 5, 4])[plan.view_of_image]
+    assert images.mask.sum(dim=1).tolist() == cells.tolist()
+    assert images.global_features[:, 0].tolist() == (plan.image_rows + 100 * cells).tolist()
+
+
+def test_words_are_replaced_by_words_and_never_by_the_marks_of_a_text() -> None:
+    torch.manual_seed(0)
+    ids = torch.randint(10, 1000, (400, 6))
+    ids[:, 0], ids[:, 4], ids[:, 5] = 1, 2, 0
+    mask = torch.ones_like(ids)
+    mask[:, 5] = 0
+    changed = change_words(TokenBatch(ids, mask), 0.9, mask_token=5).input_ids
+    assert ((changed != ids) & (changed != 5)).sum() > 50, "some are replaced"
+    assert not torch.isin(changed[:, 1:4], torch.tensor([0, 1, 2])).any()
+    empty = TokenBatch(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.int64))
+    assert torch.equal(change_words(empty, 0.9, mask_token=5).input_ids, empty.input_ids)
 
 
 def test_dropping_hides_a_share_of_the_valid_and_keeps_the_first() -> None:

@@ -11,7 +11,8 @@ from tests.artifacts import write_colour_model
 from tests.presets import write_karpathy
 from tests.toy import toy_config
 from training.config import DataConfig
-from training.export.retention import CALIBRATION_PICTURES, HeldOut, held_out, refuse_loss
+from training.data.karpathy import load_karpathy
+from training.export.retention import CALIBRATION_IMAGES, HeldOut, held_out, refuse_loss
 
 PREPROCESSING = ImagePreprocessing(
     size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="squash", interpolation="bilinear"
@@ -40,7 +41,7 @@ def test_data_lies_where_the_recipe_or_the_options_say(tmp_path: Path) -> None:
     assert (place.name, place.data, place.images) == ("toy", Path("toy.json"), Path("toy"))
     elsewhere = held_out(config, Path("there.json"), None, tmp_path)
     assert (elsewhere.data, elsewhere.images) == (Path("there.json"), Path("toy"))
-    assert held_out(config, None, Path("pictures"), tmp_path).images == Path("pictures")
+    assert held_out(config, None, Path("images"), tmp_path).images == Path("images")
     scan = toy_config(data={"toy": DataConfig(format="scan", directory=Path("regions"), images=Path("toy"))})
     assert held_out(scan, None, None, tmp_path).data == Path("regions")
 
@@ -68,16 +69,32 @@ def test_missing_data_is_named_with_the_remedy(tmp_path: Path) -> None:
         HeldOut("toy", Path("nowhere.json"), tmp_path, tmp_path).measure(model)
 
 
-def test_training_pictures_calibrate(tmp_path: Path) -> None:
+def test_training_images_calibrate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data, images = write_karpathy(tmp_path)
     batches = HeldOut("coco", data, images, tmp_path).calibration(PREPROCESSING)
     pixels = np.concatenate(batches)
     assert pixels.shape == (24, 3, 8, 8)  # all that there are
     again = np.concatenate(HeldOut("coco", data, images, tmp_path).calibration(PREPROCESSING))
     assert np.array_equal(pixels, again)
+    assert caplog.records == []
 
 
-def test_drawn_scenes_calibrate_where_there_are_no_training_pictures(tmp_path: Path) -> None:
+def test_a_damaged_training_image_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data, images = write_karpathy(tmp_path)
+    whole = np.concatenate(HeldOut("coco", data, images, tmp_path).calibration(PREPROCESSING))
+    damaged = load_karpathy(data, images, "train").image_paths[5]
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    found = np.concatenate(HeldOut("coco", data, images, tmp_path).calibration(PREPROCESSING))
+    assert np.array_equal(found, np.delete(whole, 5, axis=0))
+    (message,) = caplog.messages
+    assert "without one of the training images" in message
+    assert damaged.name in message
+
+
+def test_drawn_scenes_calibrate_where_there_are_no_training_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data, images = write_karpathy(tmp_path, splits=("val", "test"))
     batches = HeldOut("coco", data, images, tmp_path).calibration(PREPROCESSING)
-    assert sum(len(batch) for batch in batches) == CALIBRATION_PICTURES
+    assert sum(len(batch) for batch in batches) == CALIBRATION_IMAGES
+    assert any("calibrated on drawn scenes" in message and str(data) in message for message in caplog.messages)

@@ -1,6 +1,7 @@
 """Graphs in fewer bits: the same interface, nearly the same outputs, equal bytes for equal input."""
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from model.artifact import Precision
-from model.graph import Graph
+from model.errors import TrainingError
+from model.onnx_session import OnnxSession
 from model.runtime import Runtime
 from tests.artifacts import COLOURS, write_colour_model
 from tests.variants import GRAPHS, write_colour_variant, write_variant
@@ -60,7 +62,7 @@ def pixels(count: int, seed: int) -> Floats:
 
 
 def embeddings(path: Path, batch: Floats) -> Floats:
-    return Graph(path, inputs=["pixels"], dimension=DIMENSION).run({"pixels": batch}, ["embedding"])[0]
+    return OnnxSession(path, inputs=["pixels"], dimension=DIMENSION).run({"pixels": batch}, ["embedding"])[0]
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,28 @@ def test_sums_of_squares_beyond_fp16_do_not_overflow(tmp_path: Path) -> None:
     assert casts[norm.input[0]].attribute[0].i == TensorProto.FLOAT
     large = 300 * pixels(2, 3)
     assert np.isfinite(embeddings(tmp_path / "fp16.onnx", large)).all()
+
+
+@pytest.mark.parametrize("value", [70_000.0, -1e9, float("inf"), float("nan")])
+def test_a_weight_that_fp16_cannot_hold_is_refused(convolutions: Path, tmp_path: Path, value: float) -> None:
+    model = onnx.load(convolutions)
+    (linear,) = (tensor for tensor in model.graph.initializer if tensor.name == "linear")
+    values = numpy_helper.to_array(linear).copy()
+    values[1, 2] = value
+    linear.CopyFrom(numpy_helper.from_array(values, "linear"))
+    onnx.save(model, tmp_path / "exact.onnx")
+    with pytest.raises(TrainingError, match=re.escape(f"weight linear has the value {value:g}, which fp16 cannot")):
+        write_fp16(tmp_path / "exact.onnx", tmp_path / "fp16.onnx")
+    assert not (tmp_path / "fp16.onnx").exists()
+
+
+@pytest.mark.parametrize("fill", [float("-inf"), float(np.finfo(np.float32).min)])
+def test_what_hides_padding_may_be_as_low_as_it_likes(convolutions: Path, tmp_path: Path, fill: float) -> None:
+    model = onnx.load(convolutions)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, fill], np.float32), "padding"))
+    onnx.save(model, tmp_path / "exact.onnx")
+    write_fp16(tmp_path / "exact.onnx", tmp_path / "fp16.onnx")
+    assert (tmp_path / "fp16.onnx").exists()
 
 
 def test_nothing_is_left_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

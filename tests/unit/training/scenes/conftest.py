@@ -1,4 +1,4 @@
-"""One small data set of pictures, drawn once for all tests of this folder."""
+"""One small data set of images, drawn once for all tests of this folder."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.data.scenes import write_scenes
+from training.scenes import write_scenes
 
 COUNT, SEED = 200, 7
 

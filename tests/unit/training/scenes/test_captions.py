@@ -2,8 +2,8 @@
 
 from random import Random
 
-from training.data.scenes.captions import CAPTIONS_PER_IMAGE, captions_of
-from training.data.scenes.families import family
+from training.scenes.captions import CAPTIONS_PER_IMAGE, captions_of
+from training.scenes.families import family
 
 
 def test_captions_are_true_different_and_of_several_forms() -> None:

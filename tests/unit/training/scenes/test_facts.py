@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.data.scenes.facts import Box, Relation, all_relations, hull, is_clear, relations_between
+from training.scenes.facts import Box, Relation, all_relations, hull, is_clear, relations_between
 
 BASE = Box(100, 100, 150, 150)
 

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from training.data.scenes.facts import Facts
-from training.data.scenes.families import FAMILY_SIZE, family
+from training.scenes.facts import Facts
+from training.scenes.families import FAMILY_SIZE, family
 
 
 def differences(base: Facts, other: Facts) -> set[str]:

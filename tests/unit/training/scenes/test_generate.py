@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import cli
 from model.errors import DataError
-from training.data.scenes import write_scenes
+from training.scenes import write_scenes
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -49,8 +49,8 @@ def test_small_counts(tmp_path: Path, count: int) -> None:
     assert (summary.images, summary.captions) == (count, 5 * count)
     assert (described["dataset"], described["seed"], len(described["images"])) == ("scenes", 0, count)
     for image in described["images"]:
-        with Image.open(tmp_path / "images" / image["filename"]) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (224, 224))
+        with Image.open(tmp_path / "images" / image["filename"]) as drawn:
+            assert (drawn.format, drawn.mode, drawn.size) == ("JPEG", "RGB", (224, 224))
 
 
 def test_the_summary_counts_soft_negatives(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_an_interrupted_run_is_taken_up_again(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.data.scenes.generate.draw_scene", interrupted)
+        patch.setattr("training.scenes.generate.draw_scene", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_scenes(tmp_path, count=4, seed=0)
     assert not (tmp_path / "scenes.json").exists()
@@ -111,7 +111,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_no_pictures_is_refused(tmp_path: Path) -> None:
+def test_no_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least 1"):
         write_scenes(tmp_path / "out", count=0, seed=0)
     assert not (tmp_path / "out").exists()
@@ -121,7 +121,7 @@ def test_command_line(tmp_path: Path) -> None:
     arguments = ["data", "scenes", "--out", str(tmp_path / "out"), "--count", "8", "--seed", "3"]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0
-    assert "8 pictures, 40 captions" in result.stdout.replace("\n", " ")
+    assert "8 images, 40 captions" in result.stdout.replace("\n", " ")
     write_scenes(tmp_path / "direct", count=8, seed=3)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "direct")
 
@@ -136,6 +136,6 @@ def test_command_line_refuses_a_foreign_folder_in_one_line(tmp_path: Path) -> No
 
 
 def test_the_package_needs_no_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; import training.data.scenes; import numpy"
+    code = "import sys; sys.modules['torch'] = None; import training.scenes; import numpy"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

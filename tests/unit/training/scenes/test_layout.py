@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from training.data.scenes.facts import Group, hull, relations_between
-from training.data.scenes.layout import Plan, Stage, place_groups
+from training.scenes.facts import Group, hull, relations_between
+from training.scenes.layout import Plan, Stage, place_groups
 
 STAGE = Stage(horizon=110, ground=190)
 BALL = Group("ball", "red", "small", 1)

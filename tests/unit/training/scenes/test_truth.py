@@ -10,7 +10,7 @@ import pytest
 from model.errors import DataError
 from training.data.dataset import ImageTextDataset
 from training.data.karpathy import load_karpathy
-from training.data.scenes.truth import load_scene_truth
+from training.scenes.truth import load_scene_truth
 
 
 @pytest.fixture
@@ -44,8 +44,15 @@ def test_a_family_is_its_holders_and_soft_negatives(scenes_folder: Path, dataset
 
 def test_file_without_truth_is_refused(tmp_path: Path, dataset: ImageTextDataset) -> None:
     file = tmp_path / "dataset.json"
-    file.write_text(json.dumps({"images": [{"imgid": 0, "family": 0, "sentences": [{"raw": "a", "sentid": 0}]}]}))
-    with pytest.raises(DataError, match=r"does not say what holds for what, .*: images\.0\.sentences\.0\.holds"):
+    file.write_text(
+        json.dumps(
+            {"images": [{"filename": "a.jpg", "imgid": 0, "family": 0, "sentences": [{"raw": "a", "sentid": 0}]}]}
+        )
+    )
+    with pytest.raises(
+        DataError,
+        match=r"images\[0\]\.sentences\[0\]\.holds: field required; give the scenes\.json of `aahr data scenes`",
+    ):
         load_scene_truth(file, dataset)
     with pytest.raises(DataError, match="cannot be read"):
         load_scene_truth(tmp_path / "nothing.json", dataset)

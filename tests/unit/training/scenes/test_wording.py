@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from training.data.scenes.claims import Claims, GroupClaim
-from training.data.scenes.facts import Relation
-from training.data.scenes.wording import noun_phrase, sentence
+from training.scenes.claims import Claims, GroupClaim
+from training.scenes.facts import Relation
+from training.scenes.wording import noun_phrase, sentence
 
 Json = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""Readers of data set formats that training and index share."""

@@ -1,0 +1,39 @@
+"""What evaluation does around the measuring: the model's threads end, however it goes."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from model.errors import UnsupportedQuery
+from tests.artifacts import write_colour_model
+from tests.presets import write_karpathy
+from training.evaluate import evaluate
+
+
+def encoding_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("encode")]
+
+
+def test_the_threads_of_the_model_end_with_the_evaluation(tmp_path: Path) -> None:
+    data, images = write_karpathy(tmp_path)
+    model = write_colour_model(tmp_path / "model").directory
+    before = encoding_threads()
+    assert evaluate(model, data=data, images=images, split="val", judgments=None, cache=tmp_path)["rsum"] > 0
+    assert encoding_threads() == before
+
+
+def test_the_threads_of_the_model_end_where_the_evaluation_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, images = write_karpathy(tmp_path)
+    model = write_colour_model(tmp_path / "model").directory
+
+    def fail(*_: object) -> None:
+        raise UnsupportedQuery("not this one")
+
+    monkeypatch.setattr("training.evaluate.evaluate_protocol", fail)
+    before = encoding_threads()
+    with pytest.raises(UnsupportedQuery):
+        evaluate(model, data=data, images=images, split="val", judgments=None, cache=tmp_path)
+    assert encoding_threads() == before

@@ -1,7 +1,0 @@
-"""Drawn scenes of which it is known exactly which captions hold for which pictures. Needs no torch."""
-
-from training.data.scenes.dataset import make_scenes
-from training.data.scenes.generate import SceneSummary, write_scenes
-from training.data.scenes.queries import UniqueCaption, unique_captions
-
-__all__ = ["SceneSummary", "UniqueCaption", "make_scenes", "unique_captions", "write_scenes"]
