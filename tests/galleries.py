@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from index.collection.local import LocalCollection, LocalStore
-from index.rebuild import SourceChoice, Summary, rebuild
+from index.embedding import MAX_REJECTS
+from index.rebuild import Embedding, SourceChoice, Summary, rebuild
 from tests.artifacts import write_colour_model
 
 # "yellow" lies in a sub-folder.
@@ -30,10 +31,17 @@ class BuiltGallery:
 
 
 def rebuild_index(
-    model: Path, images: Path, out: Path, captions: Path | None = None, *, strict: bool = False
+    model: Path,
+    images: Path,
+    out: Path,
+    captions: Path | None = None,
+    *,
+    strict: bool = False,
+    max_rejects: float = MAX_REJECTS,
 ) -> Summary:
     """Index a folder of images with their captions, as `aahr index rebuild` does."""
-    return rebuild(model, out, SourceChoice(images=str(images), captions=captions, strict=strict))
+    choice = SourceChoice(images=str(images), captions=captions, strict=strict)
+    return rebuild(model, out, choice, embedding=Embedding(max_rejects=max_rejects))
 
 
 def rebuild_regions(model: Path, regions: Path, out: Path, images: Path | None = None) -> Summary:
