@@ -4,7 +4,7 @@
         manifest.json        SegmentManifest
         vectors.npy          [N, D] float32, L2-normalised; memory-mapped, read for exact scores only
         metadata.arrow       ids, captions and payloads in columns; memory-mapped
-        ids.npy              rows by the digest of their id; memory-mapped
+        *ids.arrow           rows by the digests of their ids; memory-mapped
         ann.faiss            the nearest-neighbour index; absent where the vectors themselves are scanned
 
 Versions share segments: the name of one is the hash of its contents.

@@ -73,7 +73,7 @@ def test_what_cannot_run_is_refused_with_key_and_value(override: str, named: str
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("data.captioned.clip=clip", "`clip` sees the raw images .* set `images`"),
+        ("data.captioned.clip=clip", "`clip` takes the raw images .* set `images`"),
         ("data.more.format=scenes", "data.more holds images, .* takes precomputed regions"),
         ("model.image_backbone.name=clip", r"data\.captioned\.images is missing"),
         ("batch.flips=true", r"no mirror image .* leave batch\.flips"),
