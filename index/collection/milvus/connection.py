@@ -190,6 +190,7 @@ class Connection:
             ) from error
 
     def _reason(self, error: Exception) -> str:
-        text = str(getattr(error, "message", "") or error).strip()
+        details = getattr(error, "details", None)  # of an error of grpc, whose own text has many lines
+        text = str(getattr(error, "message", "") or (details() if callable(details) else error)).strip()
         line = text.splitlines()[0] if text else type(error).__name__
         return (line.replace(self._token, "***") if self._token else line)[:300]
