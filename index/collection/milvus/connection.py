@@ -15,6 +15,9 @@ BUILD_SECONDS = 3600
 # Rows of one request: below the 64 MB that a request may have, at up to 64 KB of text a row.
 PAGE_ROWS = 500
 
+# Milvus Lite reads and sorts all rows for every page, but takes pages of any size below 16,384.
+_LITE_PAGE_ROWS = 16_000
+
 Row = dict[str, Any]
 
 _NOT_FOUND = 100
@@ -118,7 +121,7 @@ class Connection:
         pages = self._call(
             "query_iterator",
             name,
-            batch_size=rows,
+            batch_size=_LITE_PAGE_ROWS if self.location.lite else rows,
             filter=expression,
             output_fields=list(fields),
             timeout=CALL_SECONDS,
