@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from index.sources.captions import match_captions
-from index.sources.records import Caption, DescribedImage, normal_uri, parse_json
+from index.sources.records import Caption, DescribedImage, normal_uri
+from model.datasets.strict_json import parse_json
 from model.errors import DataError
 
 PATH = Path("captions.json")
