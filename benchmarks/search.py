@@ -4,9 +4,9 @@
 
 Kinds of index are built and tuned on one half of the queries, captions that are not rows (`search_data.py`), and
 measured on the other half, through the search of a segment: candidates, then exact scores from a memory-mapped file.
-Times are of one thread, the median of single queries; `ratio` is that to comparing with every row in the same run, since
-machines differ and are shared. `memory_share` is the resident memory of the index as a share of the float32 vectors:
-bytes of its file, which holds what is in memory, and the vectors where they are scanned. hnswlib is measured beside it.
+Times are of one thread, the median of single queries; `ratio` is that to comparing with every row in the same run,
+since machines differ and are shared. `memory_share` is the resident memory of the index as a share of the float32
+vectors: bytes of its file, which holds what is in memory, and the vectors where they are scanned. hnswlib is beside it.
 """
 
 import json
