@@ -91,7 +91,7 @@ def test_what_cannot_be_read_is_rejected_with_the_reason_and_harms_nothing(
     sound = (images / "sub" / "green.jpg").read_bytes()
     (images / "cut.jpg").write_bytes(sound[: len(sound) // 2])
     (images / "empty.png").write_bytes(b"")
-    (images / "text.jpg").write_text("this is no picture")
+    (images / "text.jpg").write_text("this is not an image")
     (images / "page.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     Image.new("1", (10_000, 5_001)).save(images / "huge.png")
     (images / "out.jpg").symlink_to(REPOSITORY / "LICENSE")
