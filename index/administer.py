@@ -24,7 +24,8 @@ def delete_items(location: str, ids: Sequence[str]) -> None:
 
 def compact(location: str) -> None:
     """Write the current version anew, without its deleted rows."""
-    print(_described(open_store(location).compact()))
+    info = open_store(location).compact()
+    print("\n".join([_described(info), *info.notes]))
 
 
 def rollback(location: str, to: str | None) -> None:

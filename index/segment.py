@@ -55,6 +55,22 @@ class SegmentManifest(BaseModel):
         lines = "".join(f"{name}:{self.files[name].sha256}\n" for name in sorted(self.files))
         return hashlib.sha256(f"{self.modality}\n{lines}".encode()).hexdigest()[:16]
 
+    @property
+    def summary(self) -> str:
+        """The kind of index, and what was measured when it was built, in a line for people."""
+        ann = self.ann
+        return (
+            f"{self.rows} {self.modality} rows: {ann.kind}, recall@10 {ann.recall_at_10:.3f}, "
+            f"{ann.ms_per_query:.2f} ms a query on one thread, {ann.bytes_per_vector:.0f} bytes a vector"
+        )
+
+
+def read_segment_manifest(directory: Path) -> SegmentManifest:
+    """The manifest of a segment; raises ArtifactMissing and ArtifactCorrupt."""
+    manifest = read_manifest(directory, SegmentManifest, expected=_EXPECTED)
+    _check_manifest(directory, manifest)
+    return manifest
+
 
 class Segment:
     """An open segment; every method may be called from many threads at once."""
@@ -74,8 +90,7 @@ class Segment:
 
         `verify=False` is for a segment that this process has just written. Raises ArtifactMissing and ArtifactCorrupt.
         """
-        manifest = read_manifest(directory, SegmentManifest, expected=_EXPECTED)
-        _check_manifest(directory, manifest)
+        manifest = read_segment_manifest(directory)
         if verify:
             verify_files(directory, manifest.files)
         vectors = _open_vectors(directory / VECTORS, manifest)
