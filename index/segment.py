@@ -12,6 +12,7 @@ Versions share segments: the name of one is the hash of its contents.
 
 import hashlib
 import shutil
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -83,6 +84,8 @@ class Segment:
         self.vectors = vectors
         self.metadata = metadata
         self.ann = ann
+        # When the last version that shares the segment is gone, so is what the index holds on a GPU.
+        weakref.finalize(self, ann.close).atexit = False
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = True) -> Self:
