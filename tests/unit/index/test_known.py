@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from index.embedding.known import text_digest
 from PIL import Image
 
 from index.embedding import KnownRows, Settings, embed_source
