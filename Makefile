@@ -11,7 +11,7 @@ VENV ?= .venv
 DEVICE ?= cpu
 # Passed to pip, such as an index of CPU wheels of torch (CONTRIBUTING.md).
 PIP_ARGS ?=
-# Folder of your own photographs for the demo; empty: drawn pictures.
+# Folder of your own images for the demo; empty: drawn ones.
 IMAGES ?=
 PORT ?= 8000
 
@@ -29,7 +29,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/.installed-demo ## search drawn pictures, or your own with IMAGES=FOLDER, at http://127.0.0.1:8000 (PORT=...)
+demo: $(VENV)/.installed-demo ## search drawn images, or your own with IMAGES=FOLDER, at http://127.0.0.1:8000 (PORT=...)
 	@$(BIN)/aahr demo --port $(PORT) $(if $(IMAGES),--images "$$IMAGES")
 
 .PHONY: test

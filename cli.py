@@ -1,7 +1,9 @@
-"""The command line `aahr`: one sub-command per stage of the pipeline, each imported only when it is called.
+"""Image-text retrieval with AAHR: train, evaluate and export models, index images and captions, search them.
 
-Errors that this project raises on purpose are printed as one line, and the exit status is 2.
+Errors are printed as one line, with exit status 2.
 """
+
+# One sub-command per stage of the pipeline, each imported only when it is called.
 
 import sys
 from pathlib import Path
@@ -15,35 +17,35 @@ from model.errors import AahrError
 CACHE = Path.home() / ".cache" / "aahr"
 
 app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-data_app = typer.Typer(no_args_is_help=True, help="Make and inspect data sets.")
+data_app = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
 app.add_typer(data_app, name="data")
 app.add_typer(index_app, name="index")
 
 
 @data_app.command("scenes")
 def data_scenes(
-    out: Annotated[Path, typer.Option(help="Folder to write scenes.json and images/ to.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of pictures.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for scenes.json and images/.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 2000,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same files.")] = 0,
 ) -> None:
-    """Draw pictures of which it is known exactly which captions hold for which of them."""
+    """Draw synthetic images with captions, and record which captions are true of which images."""
     from training.scenes import write_scenes
 
     summary = write_scenes(out, count=count, seed=seed)
     typer.echo(
-        f"{out / 'scenes.json'}: {summary.images} pictures, {summary.captions} captions, "
+        f"{out / 'scenes.json'}: {summary.images} images, {summary.captions} captions, "
         f"{summary.soft_negative_share:.0%} of them with a soft negative"
     )
 
 
 @data_app.command("clip")
 def data_clip(
-    directory: Annotated[Path, typer.Argument(help="Data in SCAN's format, with id_mapping.json.")],
-    images: Annotated[Path, typer.Option(help="Folder of the raw pictures.")],
-    clip: Annotated[Path, typer.Option(help="Directory of CLIP ViT-B/32, as transformers keeps it.")],
-    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+    directory: Annotated[Path, typer.Argument(help="Directory in SCAN's format, with id_mapping.json.")],
+    images: Annotated[Path, typer.Option(help="Folder with the raw images.")],
+    clip: Annotated[Path, typer.Option(help="Directory of CLIP ViT-B/32 in the format of transformers.")],
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
-    """Write CLIP's embeddings of the pictures beside the regions, as {split}_clip.npy, where they are missing."""
+    """Compute the missing CLIP embeddings of images, and save them as {split}_clip.npy next to their regions."""
     from training.data.scan import write_clip_features
 
     for file in write_clip_features(directory, images, clip, cache):
@@ -53,12 +55,16 @@ def data_clip(
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="Recipe, such as training/configs/mini.toml.")],
-    out: Annotated[Path | None, typer.Option(help="Run directory; default: runs/NAME of the recipe.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, overrides the recipe.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in the run directory.")] = False,
-    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory; default: runs/NAME, with the name of the recipe.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a setting of the recipe: key=value. Repeatable.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Continue the run in the run directory.")] = False,
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
-    """Train a recipe; the best epoch is chosen on val and lies in RUN/best."""
+    """Train a model from a recipe. The checkpoint with the best val score is saved to RUN/best."""
     from training.config import load_config
     from training.train import Interrupted
     from training.train import train as train_recipe
@@ -74,15 +80,16 @@ def train(
 
 @app.command()
 def average(
-    first: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train`.")],
-    second: Annotated[Path, typer.Argument(help="Checkpoint of another run of the same network.")],
-    out: Annotated[Path, typer.Option(help="Directory of the new checkpoint.")],
+    first: Annotated[Path, typer.Argument(help="Checkpoint written by `aahr train`.")],
+    second: Annotated[Path, typer.Argument(help="Checkpoint of another run with the same network.")],
+    out: Annotated[Path, typer.Option(help="Directory for the new checkpoint.")],
     shares: Annotated[
-        list[float] | None, typer.Option("--share", help="Of the second; the best on val of all.")
+        list[float] | None,
+        typer.Option("--share", help="Weight of the second checkpoint, 0 to 1; repeat to try several."),
     ] = None,
-    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
-    """Write the mean of two runs' parameters, in the share that is best on val."""
+    """Average the parameters of two runs, with the weight that scores best on val."""
     from training.average import average as average_checkpoints
 
     share = average_checkpoints(first, second, out, shares=shares or [0.5], cache=cache)
@@ -91,16 +98,22 @@ def average(
 
 @app.command()
 def evaluate(
-    directory: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train` or model of `aahr export`.")],
-    data: Annotated[Path, typer.Option(help="Captions in Karpathy's format, or a directory in SCAN's.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a model that takes them.")] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    protocol: Annotated[str, typer.Option(help="standard, scenes, coco-1k, coco-5k or eccv-caption.")] = "standard",
-    judgments: Annotated[Path | None, typer.Option(help="CSV of expert judgments (Flickr8k).")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics here as well.")] = None,
-    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+    directory: Annotated[Path, typer.Argument(help="Checkpoint from `aahr train`, or model from `aahr export`.")],
+    data: Annotated[Path, typer.Option(help="Captions in Karpathy's JSON format, or a directory in SCAN's format.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with the images; not needed for a model that takes regions.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split to evaluate: train, val or test.")] = "test",
+    protocol: Annotated[
+        str, typer.Option(help="What to measure: standard, scenes, coco-1k, coco-5k or eccv-caption.")
+    ] = "standard",
+    judgments: Annotated[
+        Path | None, typer.Option(help="CSV file of expert judgments (Flickr8k); adds Kendall's tau-c.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
-    """Measure retrieval both ways; with judgments also Kendall's tau-c."""
+    """Measure image-to-text and text-to-image retrieval."""
     from training.evaluate import evaluate as evaluate_directory
     from training.evaluate import show_metrics
 
@@ -112,22 +125,23 @@ def evaluate(
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of `aahr train`, such as checkpoints/mini.")],
-    out: Annotated[Path, typer.Option(help="Directory of the model; replaced in one rename.")],
-    precision: Annotated[
-        Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 is for a GPU, int8 for a CPU.")
-    ] = "fp32",
-    check: Annotated[Path | None, typer.Option(help="Pictures (and *.txt captions) to compare with torch on.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="fp16, int8: where the val split lies on which the loss is measured.")
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `aahr train`, such as checkpoints/mini.")],
+    out: Annotated[Path, typer.Option(help="Directory for the model; an existing model is replaced.")],
+    precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 for GPUs, int8 for CPUs.")] = "fp32",
+    check: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images (and *.txt captions) to compare with PyTorch; default: drawn scenes."),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures of --data.")] = None,
-    cache: Annotated[Path, typer.Option(help="Features of frozen backbones, computed once.")] = CACHE,
+    data: Annotated[
+        Path | None, typer.Option(help="fp16, int8: data set to measure the accuracy on; default: that of the recipe.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder with the images of --data.")] = None,
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
-    """Write the ONNX graphs, tokenizer, preprocessing and manifest that indexing and serving run on.
+    """Export a checkpoint to ONNX, with everything that indexing and serving need.
 
-    An fp16 or int8 model is refused where it loses more than 1 rSum on val. Each is a model of its own: an index
-    belongs to the one that embedded it.
+    An fp16 or int8 model that loses more than 1 rSum on val is refused. Each precision is a model of its own: an index
+    can only be searched with the model that built it.
     """
     from training.export import export as export_checkpoint
 
@@ -137,11 +151,19 @@ def export(
 @app.command()
 def serve(
     index: Annotated[str | None, typer.Option(help="Index directory; default: AAHR_INDEX_DIR.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Model artifact; default: AAHR_MODEL_DIR, or the index's.")] = None,
-    host: Annotated[str | None, typer.Option(help="Default: AAHR_HOST, else 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: AAHR_PORT, else 8000.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model; default: AAHR_MODEL_DIR, else the one that built the index.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: AAHR_HOST, else 127.0.0.1.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; default: AAHR_PORT, else 8000.")
+    ] = None,
 ) -> None:
-    """Serve the index over HTTP. More settings come from the environment: see the README."""
+    """Serve an index over HTTP.
+
+    Settings without an option are environment variables: AAHR_WORKERS, AAHR_MAX_BODY_BYTES, AAHR_ADMIN_TOKEN,
+    AAHR_ALLOWED_HOSTS, REDIS_URL, AAHR_CACHE_TTL_S and AAHR_CACHE_BYTES. The README describes each of them.
+    """
     from service.server import serve as serve_http
 
     serve_http(index=index, model_directory=model, host=host, port=port)
@@ -149,13 +171,15 @@ def serve(
 
 @app.command()
 def demo(
-    images: Annotated[Path | None, typer.Option(help="Your own pictures; default: drawn scenes with captions.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the gallery is served.")] = 8000,
-    directory: Annotated[Path, typer.Option(help="Where model, pictures and index are kept.")] = Path("var"),
-    checkpoint: Annotated[Path, typer.Option(help="The trained model.")] = Path("checkpoints/mini"),
-    serve: Annotated[bool, typer.Option(help="Serve the gallery, or only prepare it.")] = True,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with your own images; default: drawn scenes with captions.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 8000,
+    directory: Annotated[Path, typer.Option(help="Folder for the model, the images and the index.")] = Path("var"),
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint to export.")] = Path("checkpoints/mini"),
+    serve: Annotated[bool, typer.Option(help="Serve the index, or only prepare it.")] = True,
 ) -> None:
-    """Export the default model, index a gallery and serve it, with one question in each direction."""
+    """Export the default model, build an index and serve it, with one example query in each direction."""
     from demo import run_demo
 
     run_demo(directory, checkpoint=checkpoint, images=images, port=port, serve=serve)

@@ -1,4 +1,4 @@
-"""`aahr demo`: from the trained checkpoint to a gallery that is searched, in the commands that a user would give.
+"""`aahr demo`: from the trained checkpoint to a gallery that is searched, in the commands that a user would type.
 
 Each stage is a command of its own, shown before it runs. What the demo asks in the end was asked of the running server
 first, so that the answers it promises are those that the reader will get.
@@ -24,11 +24,11 @@ from model.errors import AahrError, ConfigError
 
 HOST = "127.0.0.1"
 SCENES = 240
-# No recipe trains on the scenes of this seed: the demo's pictures are new to the model.
+# No recipe trains on the scenes of this seed: the demo's images are new to the model.
 SCENES_SEED = 2025
 READY_WITHIN_S = 120.0
-# Of the user's own pictures so many are tried as queries before the demo does without a promised answer.
-OWN_PICTURES_TRIED = 20
+# At most this many of the user's own images are tried as queries before the demo gives up on a promised answer.
+OWN_IMAGES_TRIED = 20
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Gallery:
-    """An index, the pictures in it, and scenes.json where the demo has drawn them."""
+    """An index, the images in it, and scenes.json where the demo has drawn them."""
 
     index: Path
-    pictures: Path
+    images: Path
     scenes: Mapping[str, Any] | None
 
 
@@ -73,19 +73,19 @@ def _prepare_model(checkpoint: Path, model: Path) -> Path:
 
 def _prepare_scenes(model: Path, directory: Path) -> Gallery:
     folder, index = directory / "scenes", directory / "index-scenes"
-    file, pictures = folder / "scenes.json", folder / "images"
+    file, images = folder / "scenes.json", folder / "images"
     if _field(file, "images") is None:
         _stage("data", "scenes", "--out", folder, "--count", SCENES, "--seed", SCENES_SEED)
     if _indexed_model(index) != _field(model / "manifest.json", "model_id"):
-        _stage("index", "rebuild", "--model", model, "--images", pictures, "--captions", file, "--out", index)
-    return Gallery(index, pictures, json.loads(file.read_bytes()))
+        _stage("index", "rebuild", "--model", model, "--images", images, "--captions", file, "--out", index)
+    return Gallery(index, images, json.loads(file.read_bytes()))
 
 
 def _prepare_own(model: Path, directory: Path, images: Path) -> Gallery:
     """The user's folder may have changed since: it is embedded every time."""
-    index, pictures = directory / "index-own", images.expanduser()
-    _stage("index", "rebuild", "--model", model, "--images", pictures, "--out", index)
-    return Gallery(index, pictures, None)
+    index, images = directory / "index-own", images.expanduser()
+    _stage("index", "rebuild", "--model", model, "--images", images, "--out", index)
+    return Gallery(index, images, None)
 
 
 def _indexed_model(index: Path) -> Any:
@@ -159,17 +159,17 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
 
 def _print_questions(url: str, gallery: Gallery) -> None:
     if gallery.scenes is not None:
-        words, picture = ask_scenes(url, gallery.pictures, gallery.scenes)
+        words, image = ask_scenes(url, gallery.images, gallery.scenes)
     else:
-        words, picture = _ask_own(url, gallery.pictures)
-        print("\nYour pictures have no captions: a picture finds similar ones, itself first. Try words of your own.")
+        words, image = _ask_own(url, gallery.images)
+        print("\nYour images have no captions: an image finds similar ones, itself first. Try words of your own.")
     print(f"\nSearch form: {url}/   API: {url}/docs   Ctrl-C stops the server. In another terminal:")
     print(f"\nA text as the query; best answer: {words.answer}\n  {words.line}")
-    print(f"\nA picture as the query; best answer: {picture.answer}\n  {picture.line}\n", flush=True)
+    print(f"\nAn image as the query; best answer: {image.answer}\n  {image.line}\n", flush=True)
 
 
-def ask_scenes(url: str, pictures: Path, scenes: Mapping[str, Any]) -> tuple[Question, Question]:
-    """The first caption of one picture only that finds this picture, and the first picture that finds a true caption.
+def ask_scenes(url: str, images: Path, scenes: Mapping[str, Any]) -> tuple[Question, Question]:
+    """The first caption of one image only that finds this image, and the first image that finds a true caption.
 
     Raises AahrError where there is none.
     """
@@ -179,34 +179,32 @@ def ask_scenes(url: str, pictures: Path, scenes: Mapping[str, Any]) -> tuple[Que
     right = (caption for caption in captions if _best(url, text=caption.text).get("uri") == caption.filename)
     if (caption := next(right, None)) is None:
         count = len(captions)
-        raise AahrError(f"none of {count} captions finds its picture at {url}; the model needs more training")
+        raise AahrError(f"none of {count} captions finds its image at {url}; the model needs more training")
     words = Question(text_line(url, caption.text), caption.filename)
     for image in scenes["images"]:
-        best = _best_of_file(url, pictures / image["filename"]).get("caption")
+        best = _best_of_file(url, images / image["filename"]).get("caption")
         if best is not None and image["imgid"] in _holds(scenes, best):
-            return words, Question(file_line(url, pictures / image["filename"]), best)
-    raise AahrError(
-        f"none of {len(scenes['images'])} pictures finds its caption at {url}; the model needs more training"
-    )
+            return words, Question(file_line(url, images / image["filename"]), best)
+    raise AahrError(f"none of {len(scenes['images'])} images finds its caption at {url}; the model needs more training")
 
 
 def _holds(scenes: Mapping[str, Any], text: str) -> set[int]:
-    """The ids of the pictures for which a caption is true."""
+    """The ids of the images for which a caption is true."""
     sentences = (sentence for image in scenes["images"] for sentence in image["sentences"])
     return {image_id for sentence in sentences if sentence["raw"] == text for image_id in sentence["holds"]}
 
 
-def _ask_own(url: str, pictures: Path) -> tuple[Question, Question]:
-    """Nobody knows what holds for the user's pictures, but a picture that is the query is the most similar one.
+def _ask_own(url: str, images: Path) -> tuple[Question, Question]:
+    """No captions are known for the user's images, but an image used as the query is its own best match.
 
-    Raises AahrError where no picture finds itself.
+    Raises AahrError where no image finds itself.
     """
     text = "people outdoors"
-    found = [hit["uri"] for hit in _search(url, {"text": text, "limit": OWN_PICTURES_TRIED})]
-    same = (uri for uri in found if _best_of_file(url, pictures / uri).get("uri") == uri)
+    found = [hit["uri"] for hit in _search(url, {"text": text, "limit": OWN_IMAGES_TRIED})]
+    same = (uri for uri in found if _best_of_file(url, images / uri).get("uri") == uri)
     if (uri := next(same, None)) is None:
-        raise AahrError(f"none of {len(found)} pictures of {pictures} finds itself at {url}; rebuild the index")
-    return Question(text_line(url, text), found[0]), Question(file_line(url, pictures / uri), uri)
+        raise AahrError(f"none of {len(found)} images of {images} finds itself at {url}; rebuild the index")
+    return Question(text_line(url, text), found[0]), Question(file_line(url, images / uri), uri)
 
 
 def _best_of_file(url: str, file: Path) -> dict[str, Any]:
@@ -236,6 +234,6 @@ def text_line(url: str, text: str) -> str:
 
 
 def file_line(url: str, file: Path) -> str:
-    """A curl line that searches by a picture file. curl has a quoting of its own, for names with ; or , in them."""
+    """A curl line that searches by an image file. curl has a quoting of its own, for names with ; or , in them."""
     name = str(file.resolve()).replace("\\", "\\\\").replace('"', '\\"')
     return shlex.join(["curl", "-s", f"{url}/search", "-F", f'image=@"{name}"', "-F", "limit=3"])

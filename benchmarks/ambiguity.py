@@ -5,7 +5,7 @@
 
 Runs of one name are the seeds of one recipe. Families of scenes share a split and a larger `--count` continues the same
 list, so the test split of 2,000 scenes was not trained on by a recipe with 1,000 of the same seed. The row `random` is
-what similarities by chance reach: pictures that hold for many captions, and captions with one soft negative, are easy.
+what similarities by chance reach: images that hold for many captions, and captions with one soft negative, are easy.
 """
 
 import json

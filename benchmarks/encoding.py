@@ -74,7 +74,7 @@ def main(
     images: Annotated[Path | None, typer.Option(help="Folder of JPEGs; default: drawn ones.")] = None,
 ) -> None:
     """Compare the runtime with bare sessions and write the figures."""
-    files = photographs(images) if images else drawn_pictures()
+    files = image_files(images) if images else drawn_images()
     with Runtime.load(model) as runtime:
         runtime.warm_up()
         report: dict[str, Any] = {
@@ -82,7 +82,7 @@ def main(
             "cores": usable_cores(),
             "load_before": os.getloadavg()[0],
             "onnxruntime": ort.__version__,
-            "pictures": str(images) if images else "drawn",
+            "images": str(images) if images else "drawn",
             **_image_figures(runtime, files),
             **_text_figures(runtime, sentences()),
         }
@@ -95,8 +95,8 @@ def _image_figures(runtime: Runtime, files: Sequence[bytes]) -> dict[str, Any]:
     preprocessing = runtime.preprocessing.image
     if preprocessing is None:
         return {}
-    pictures = [decode_image(file, at_least=preprocessing.size) for file in files]
-    pixels = prepare_images(pictures, preprocessing)
+    decoded = [decode_image(file, at_least=preprocessing.size) for file in files]
+    pixels = prepare_images(decoded, preprocessing)
     comparison = _compare(
         runtime.artifact.image_graph,
         {"pixels": pixels},
@@ -104,7 +104,7 @@ def _image_figures(runtime: Runtime, files: Sequence[bytes]) -> dict[str, Any]:
         lambda: runtime.encode_pixels(pixels[:1]),
     )
     decode = _median_time(lambda: [decode_image(file, at_least=preprocessing.size) for file in files])
-    prepare = _median_time(lambda: [prepare_image(picture, preprocessing) for picture in pictures])
+    prepare = _median_time(lambda: [prepare_image(image, preprocessing) for image in decoded])
     return {
         "image_ratio": comparison.ratio,
         "image": asdict(comparison),
@@ -198,11 +198,11 @@ def _time(work: Encode) -> float:
     return time.perf_counter() - start
 
 
-def photographs(folder: Path) -> list[bytes]:
+def image_files(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:IMAGES]]
 
 
-def drawn_pictures() -> list[bytes]:
+def drawn_images() -> list[bytes]:
     """JPEGs of 500 x 375 with gradients and some noise, as large in bytes as photographs of that size."""
     rng = np.random.default_rng(0)
     across, down = np.meshgrid(np.linspace(0, 200, 500), np.linspace(0, 200, 375))

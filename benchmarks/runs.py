@@ -18,7 +18,7 @@ FLICKR8K = Path(os.environ.get("FLICKR8K") or ROOT.parent / "shared" / "data" / 
 
 
 def train_once(recipe: Path, directory: Path, cache: Path, settings: Sequence[str]) -> float | None:
-    """Train into a directory, or go on there; gives the peak resident memory in MB, None if it was complete already.
+    """Train into a directory, or go on there; returns the peak resident memory in MB, None if it was complete already.
 
     In a process of its own, so that the peak is that of one run.
     """

@@ -3,7 +3,7 @@
     python benchmarks/step.py --json OUT [--device cuda]
 
 Real steps of the real `Trainer` with all parts of the paper active. `paper-f30k` (D 1024, 36 regions) and
-`mini-frozen` get random features of their shapes, without backbones, also where BERT is trained along; `mini` is timed
+`mini-frozen` get random features of their shapes, without backbones, also where BERT is fine-tuned; `mini` is timed
 with the backbones that it trains, in bf16 and in fp32, on random cells and words.
 """
 
@@ -43,7 +43,7 @@ SMALLEST_TOKEN, LARGEST_TOKEN = 1000, 30000
 
 @dataclass(frozen=True)
 class Features:
-    """What the backbones of a recipe give."""
+    """The features that the backbones of a recipe return."""
 
     cells: int
     image: FeatureDimensions

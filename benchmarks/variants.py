@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 import onnxruntime as ort
 import typer
-from encoding import Encode, drawn_pictures, photographs, sentences, take_turns
+from encoding import Encode, drawn_images, image_files, sentences, take_turns
 
 from model.errors import ConfigError
 from model.preprocess import ImagePreprocessing, decode_image, prepare_images
@@ -74,7 +74,7 @@ def _works(runtimes: list[Runtime], images: Path | None) -> dict[str, Work]:
 
 
 def _pixels(preprocessing: ImagePreprocessing, images: Path | None) -> np.ndarray[Any, np.dtype[np.float32]]:
-    files = photographs(images) if images else drawn_pictures()
+    files = image_files(images) if images else drawn_images()
     return prepare_images([decode_image(file, at_least=preprocessing.size) for file in files], preprocessing)
 
 

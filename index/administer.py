@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from index.collection.open import open_store
-from index.duplicates import duplicates_of
+from index.duplicates import Group, duplicates_of
 from index.items import Modality
 from index.manifest import VersionInfo
 
@@ -24,7 +24,8 @@ def delete_items(location: str, ids: Sequence[str]) -> None:
 
 def compact(location: str) -> None:
     """Write the current version anew, without its deleted rows."""
-    print(_described(open_store(location).compact()))
+    info = open_store(location).compact()
+    print("\n".join([_described(info), *info.notes]))
 
 
 def rollback(location: str, to: str | None) -> None:
@@ -64,3 +65,9 @@ def print_duplicates(location: str, target: str, threshold: float, json_file: Pa
 
 def _described(info: VersionInfo) -> str:
     return f"version {info.version} ({info.kind}): {info.images} images, {info.texts} captions"
+
+
+def _described_group(group: Group) -> str:
+    how = "equal" if group.exact else "alike"
+    members = (f"{item_id} ({score:.4f})" for item_id, score in zip(group.ids, group.scores, strict=True))
+    return f"{len(group.ids)} {how}: {', '.join(members)}"

@@ -18,7 +18,10 @@ INDEX_FORMAT: Literal["aahr-index/2"] = "aahr-index/2"
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """A published version: `kind` is the change that made it, `images` and `texts` are its numbers of items."""
+    """A published version: `kind` is the change that made it, `images` and `texts` are its numbers of items.
+
+    `notes` say which nearest-neighbour indexes were chosen, and what was measured of them.
+    """
 
     version: str
     created_at: datetime
@@ -27,6 +30,7 @@ class VersionInfo:
     texts: int
     index_id: str
     current: bool
+    notes: tuple[str, ...] = ()
 
 
 class IndexedModel(BaseModel):

@@ -1,8 +1,10 @@
 """What holds of a query whatever the collection: its model, what it searches, and hits without near-duplicates."""
 
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from index.collection import Collection, Hit, SearchOptions
+from index.collection import Collection, Hit, SearchOptions, checked_queries
+from index.duplicates import unique_hits
 from index.items import Embeddings, Modality
 from model.errors import ArtifactMismatch
 
@@ -57,5 +59,13 @@ def search_unique(
 
     Raises as `Collection.search`.
     """
-    (hits,) = collection.search(query, target, options)
-    return hits
+    if unique is None:
+        (hits,) = collection.search(query, target, options)
+        return hits
+    checked_queries(query, collection.model.dimension, options)
+
+    def page(offset: int, limit: int) -> list[Hit]:
+        (hits,) = collection.search(query, target, replace(options, offset=offset, limit=limit))
+        return hits
+
+    return unique_hits(page, collection.embedding, threshold=unique, limit=options.limit, offset=options.offset)

@@ -171,6 +171,8 @@ def _embed_and(
         rate = len(source.records) / (time.monotonic() - begun)
         info = publish(pending)
         discard(work)
+    for note in info.notes:
+        console.print(note)
     _show_rejects(pending.rejects, console)
     summary = Summary(info, pending.rejects, pending.left_out, time.monotonic() - started, rate)
     print(summary)

@@ -12,7 +12,7 @@ REJECTS = "rejects.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A picture, folder or caption that was left behind: where it is, a stable code, and the reason in words."""
+    """An image, folder or caption that was left behind: where it is, a stable code, and the reason in words."""
 
     uri: str
     code: str

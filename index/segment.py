@@ -4,7 +4,7 @@
         manifest.json        SegmentManifest
         vectors.npy          [N, D] float32, L2-normalised; memory-mapped, read for exact scores only
         metadata.arrow       ids, captions and payloads in columns; memory-mapped
-        ids.npy              rows by the digest of their id; memory-mapped
+        *ids.arrow           rows by the digests of their ids; memory-mapped
         ann.faiss            the nearest-neighbour index; absent where the vectors themselves are scanned
 
 Versions share segments: the name of one is the hash of its contents.
@@ -12,6 +12,7 @@ Versions share segments: the name of one is the hash of its contents.
 
 import hashlib
 import shutil
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -55,6 +56,22 @@ class SegmentManifest(BaseModel):
         lines = "".join(f"{name}:{self.files[name].sha256}\n" for name in sorted(self.files))
         return hashlib.sha256(f"{self.modality}\n{lines}".encode()).hexdigest()[:16]
 
+    @property
+    def summary(self) -> str:
+        """The kind of index, and what was measured when it was built, in a line for people."""
+        ann = self.ann
+        return (
+            f"{self.rows} {self.modality} rows: {ann.kind}, recall@10 {ann.recall_at_10:.3f}, "
+            f"{ann.ms_per_query:.2f} ms a query on one thread, {ann.bytes_per_vector:.0f} bytes a vector"
+        )
+
+
+def read_segment_manifest(directory: Path) -> SegmentManifest:
+    """The manifest of a segment; raises ArtifactMissing and ArtifactCorrupt."""
+    manifest = read_manifest(directory, SegmentManifest, expected=_EXPECTED)
+    _check_manifest(directory, manifest)
+    return manifest
+
 
 class Segment:
     """An open segment; every method may be called from many threads at once."""
@@ -67,6 +84,8 @@ class Segment:
         self.vectors = vectors
         self.metadata = metadata
         self.ann = ann
+        # When the last version that shares the segment is gone, so is what the index holds on a GPU.
+        weakref.finalize(self, ann.close).atexit = False
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = True) -> Self:
@@ -74,8 +93,7 @@ class Segment:
 
         `verify=False` is for a segment that this process has just written. Raises ArtifactMissing and ArtifactCorrupt.
         """
-        manifest = read_manifest(directory, SegmentManifest, expected=_EXPECTED)
-        _check_manifest(directory, manifest)
+        manifest = read_segment_manifest(directory)
         if verify:
             verify_files(directory, manifest.files)
         vectors = _open_vectors(directory / VECTORS, manifest)

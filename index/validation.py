@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from index.ann.exact import scan
 from index.items import Embeddings
 from index.segment import Segment
 from index.snapshot import Snapshot
@@ -11,6 +12,10 @@ _SAMPLES = 64
 _TOLERANCE = 1e-4
 # What a search of a row by its own embedding has to find: all rows of an exact index, nearly all of another.
 _FOUND_SHARE = 0.9
+# Rows search otherwise than queries do, and there are few of them: what is as far off as this was built wrongly.
+_RECALL_MARGIN = 0.15
+_RECALL_SAMPLES = 16
+_K = 10
 _BLOCK = 65_536
 
 
@@ -25,6 +30,7 @@ def validate(snapshot: Snapshot, new: set[str]) -> None:
             _check_lengths(segment)
             _check_ids(snapshot, number)
             _check_self_retrieval(segment)
+            _check_recall(segment)
 
 
 def _check_lengths(segment: Segment) -> None:
@@ -54,6 +60,26 @@ def _check_self_retrieval(segment: Segment) -> None:
     if share < (1.0 if segment.complete else _FOUND_SHARE):
         raise ArtifactCorrupt(
             f"only {share:.0%} of the new {segment.modality} rows find themselves; rebuild the index with another kind"
+        )
+
+
+def _check_recall(segment: Segment) -> None:
+    """Compare an approximate index with a search of all rows; an exact one has nothing to lose."""
+    if segment.complete:
+        return
+    rows = _sample(segment)[:: _SAMPLES // _RECALL_SAMPLES]
+    queries: Embeddings = np.array(segment.vectors[rows])
+    k = min(_K, segment.size)
+    least = scan(segment.vectors, queries, k)[0][:, -1]
+    found = [
+        candidates.scores[:k] >= low - _TOLERANCE
+        for candidates, low in zip(segment.search(queries, k), least, strict=True)
+    ]
+    recall, tuned = float(np.mean(np.concatenate(found))), segment.manifest.ann.recall_at_10
+    if recall < tuned - _RECALL_MARGIN:
+        raise ArtifactCorrupt(
+            f"recall@{k} of the new {segment.modality} rows is {recall:.2f}, though tuning measured {tuned:.2f}; "
+            "rebuild the index with another kind"
         )
 
 

@@ -161,7 +161,7 @@ def _check_manifest(directory: Path, manifest: ModelManifest) -> None:
         )
     if (expected := model_id_of(manifest.files)) != manifest.model_id:
         raise ArtifactCorrupt(
-            f"{path.name} says model_id {manifest.model_id}, its files make {expected}; export the model again",
+            f"{path.name} says model_id {manifest.model_id}, but its files make {expected}; export the model again",
             detail=str(path),
         )
 

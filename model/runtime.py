@@ -122,7 +122,7 @@ class Runtime:
         return self._run(self._image_graph, feeds, IMAGE_CHUNK)[0]
 
     def encode_tokens(self, tokens: Tokens) -> Floats:
-        """Tokens [M, T] to embeddings [M, D]; texts of similar length share a call, so that little padding is computed."""
+        """Tokens [M, T] to embeddings [M, D]; texts of similar length share a call: little padding is computed."""
         feeds = self._token_feeds(tokens)
         lengths = _lengths(tokens.attention_mask)
         order = np.argsort(-lengths, kind="stable")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
+_NEEDING_A_DEVICE = pytest.StashKey[int]()
 _FILES = ("dataset_flickr8k.json", "expert_judgments.csv", "images")
 
 
@@ -31,11 +32,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     needing = [item for item in items if item.get_closest_marker("gpu")]
     if needing and not _has_device():
         config.hook.pytest_deselected(items=needing)
+        config.stash[_NEEDING_A_DEVICE] = len(needing)
         items[:] = [item for item in items if item not in needing]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly that nothing was tested on photographs."""
+    """Say loudly what was not tested: on photographs, and on a device."""
+    if without := terminalreporter.config.stash.get(_NEEDING_A_DEVICE, 0):
+        terminalreporter.write_sep("!", f"NO CUDA DEVICE: {without} TESTS MARKED gpu DID NOT RUN", yellow=True)
+        terminalreporter.write_line("whatever else there is ran on the CPU, as it does wherever there is no device")
     skipped = [
         report for report in terminalreporter.stats.get("skipped", ()) if _missing_photographs() in str(report.longrepr)
     ]

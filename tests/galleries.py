@@ -8,11 +8,12 @@ from pathlib import Path
 from PIL import Image
 
 from index.collection.local import LocalCollection, LocalStore
-from index.rebuild import SourceChoice, Summary, rebuild
+from index.embedding import MAX_REJECTS
+from index.rebuild import Embedding, SourceChoice, Summary, rebuild
 from tests.artifacts import write_colour_model
 
 # "yellow" lies in a sub-folder.
-PICTURES = {"red": "red.jpg", "green": "green.jpg", "blue": "blue.jpg", "yellow": "more/yellow.jpg"}
+IMAGES = {"red": "red.jpg", "green": "green.jpg", "blue": "blue.jpg", "yellow": "more/yellow.jpg"}
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,17 @@ class BuiltGallery:
 
 
 def rebuild_index(
-    model: Path, images: Path, out: Path, captions: Path | None = None, *, strict: bool = False
+    model: Path,
+    images: Path,
+    out: Path,
+    captions: Path | None = None,
+    *,
+    strict: bool = False,
+    max_rejects: float = MAX_REJECTS,
 ) -> Summary:
     """Index a folder of images with their captions, as `aahr index rebuild` does."""
-    return rebuild(model, out, SourceChoice(images=str(images), captions=captions, strict=strict))
+    choice = SourceChoice(images=str(images), captions=captions, strict=strict)
+    return rebuild(model, out, choice, embedding=Embedding(max_rejects=max_rejects))
 
 
 def rebuild_regions(model: Path, regions: Path, out: Path, images: Path | None = None) -> Summary:
@@ -58,23 +66,23 @@ def build_gallery(directory: Path, *, captions: bool = True) -> BuiltGallery:
         directory / "model", directory / "images", directory / "captions.csv", directory / "gallery-index"
     )
     write_colour_model(gallery.model)
-    for colour, uri in PICTURES.items():
-        write_picture(gallery.images / uri, colour)
+    for colour, uri in IMAGES.items():
+        write_image(gallery.images / uri, colour)
     with gallery.captions.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "caption", "photographer"])
-        rows.writerows([uri, f"a {colour} square", f"{colour}@example"] for colour, uri in PICTURES.items())
+        rows.writerows([uri, f"a {colour} square", f"{colour}@example"] for colour, uri in IMAGES.items())
     gallery.publish(captions=captions)
     return gallery
 
 
-def write_picture(path: Path, colour: str) -> None:
+def write_image(path: Path, colour: str) -> None:
     """A file of 32 x 24 pixels of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (32, 24), colour).save(path)
 
 
-def picture_bytes(colour: str, kind: str = "JPEG") -> bytes:
+def image_bytes(colour: str, kind: str = "JPEG") -> bytes:
     """A picture of one colour as the bytes of a file."""
     buffer = BytesIO()
     Image.new("RGB", (32, 24), colour).save(buffer, kind)

@@ -44,7 +44,7 @@ def walk(place: Path, preset: str, config: TrainingConfig, data: Path, images: P
 
 
 def write_karpathy(folder: Path, splits: tuple[str, ...] = ("train", "restval", "val", "test")) -> tuple[Path, Path]:
-    """A file with the field names of Karpathy's for COCO, of some splits, and the folder of its pictures."""
+    """A file with the field names of Karpathy's for COCO, of some splits, and the folder of its images."""
     data, images = folder / "dataset_coco.json", folder / "coco-images"
     ids = [*TRAIN_IDS, *VAL_IDS, *TEST_IDS]
     write_pictures(images, folder / "names.json", ids)

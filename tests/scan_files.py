@@ -42,7 +42,7 @@ def write_scan(folder: Path, prefix: str, image_ids: Sequence[int], *, per_image
 
 
 def write_pictures(folder: Path, mapping: Path, ids: Sequence[int]) -> None:
-    """A picture of noise for each id, and the `id_mapping.json` that names it."""
+    """An image of noise for each id, and the `id_mapping.json` that names it."""
     names = {}
     for number in ids:
         names[str(number)] = f"val2014/COCO_val2014_{number:012d}.jpg"

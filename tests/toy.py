@@ -1,4 +1,4 @@
-"""A toy training set without backbones: random features in which captions follow from pictures."""
+"""A toy training set without backbones: random features in which captions follow from images."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def toy_config(**changes: object) -> TrainingConfig:
 
 
 def toy_dataset(images: int = 40, seed: int = 0) -> tuple[ImageTextDataset, Collator]:
-    """Pictures with one to three captions each; a caption's features are its picture's with noise."""
+    """Images with one to three captions each; a caption's features are its image's with noise."""
     generator = np.random.default_rng(seed)
     count = generator.integers(1, 4, images)
     image_of_caption = np.repeat(np.arange(images), count)

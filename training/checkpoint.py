@@ -1,4 +1,4 @@
-"""Checkpoints: what a run leaves for evaluation and export (`best`) and for resuming (`last`)."""
+"""Checkpoints: for evaluation and export (`best`) and for resuming (`last`)."""
 
 import subprocess
 import sys
@@ -98,7 +98,7 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint in one rename: what was trained, parameters in fp16 and buffers in fp32.
 
-    With `state` (everything a run needs to go on, in full precision) it can be resumed. Raises TrainingError for a
+    With `state` (everything a run needs to continue, in full precision) it can be resumed. Raises TrainingError for a
     parameter that fp16 cannot hold.
     """
     with published_directory(directory) as staging:
@@ -160,7 +160,7 @@ def load_network(checkpoint: Checkpoint, backbones: Backbones) -> AAHR:
 
 
 def load_state(directory: Path) -> dict[str, Any]:
-    """What a run needs to go on. Raises ArtifactMissing where the directory is a checkpoint without it."""
+    """What a run needs to continue. Raises ArtifactMissing where the directory is a checkpoint without it."""
     checkpoint = open_checkpoint(directory)
     if STATE not in checkpoint.manifest.files:
         raise ArtifactMissing(f"{directory} has no {STATE}: it can be evaluated and exported, but not resumed")
@@ -217,5 +217,5 @@ def _to_fp16(name: str, tensor: Tensor) -> Tensor:
 
 
 def _trained(network: AAHR) -> dict[str, Tensor]:
-    """All of the network but what it has from a pretrained backbone unchanged."""
+    """All of the network except the frozen parameters of a pretrained backbone."""
     return {name: tensor for name, tensor in network.state_dict().items() if name not in network.pretrained}

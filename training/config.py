@@ -60,12 +60,12 @@ class MomentumConfig(Settings):
 
 
 class SoftPositiveConfig(Settings):
-    """L_soft, ours and not the paper's: the untrained text backbone says which pairs are soft positives."""
+    """L_soft, ours and not the paper's: soft positives by the similarity of captions to the untrained text backbone."""
 
     enabled: bool = False
     weight: float = 1.0
     temperature: float = Field(default=0.05, gt=0, description="of the scores of the embeddings")
-    target_temperature: float = Field(default=0.1, gt=0, description="of the likeness of the captions")
+    target_temperature: float = Field(default=0.1, gt=0, description="of the similarity of the captions")
 
 
 class ObjectiveConfig(Settings):
@@ -109,8 +109,8 @@ class BatchConfig(Settings):
     captions_per_image: int = Field(default=1, ge=1)
     drop_cells: float = Field(default=0.2, ge=0, lt=1)
     change_words: float = Field(default=0.2, ge=0, lt=1)
-    flips: bool = Field(default=False, description="mirrored views of the pictures, at random")
-    crops: int = Field(default=0, ge=0, description="so many views that show a random part of each picture")
+    flips: bool = Field(default=False, description="also train on the mirrored images")
+    crops: int = Field(default=0, ge=0, description="number of random crops of each image")
 
 
 class DataConfig(Settings):
@@ -134,12 +134,12 @@ class DataConfig(Settings):
         if self.format == "scan" and self.directory is None:
             raise ValueError("a data set of format 'scan' needs `directory`, with {split}_ims.npy and {split}_caps.txt")
         if self.clip is not None and (self.format != "scan" or self.images is None):
-            raise ValueError("`clip` sees the raw pictures of a data set of format 'scan': set `images`, their folder")
+            raise ValueError("`clip` takes the raw images of a data set of format 'scan': set `images`, their folder")
         return self
 
     @property
     def may_be_changed(self) -> bool:
-        """Whether its captions stay true of a mirrored picture and of a part of it: those of scenes do not."""
+        """Whether its captions stay true when an image is mirrored or cropped; those of scenes do not."""
         return self.format != "scenes"
 
 
@@ -163,7 +163,7 @@ class TrainingConfig(Settings):
     @model_validator(mode="after")
     def _parts_can_run(self) -> Self:
         if self.select_on not in self.data:
-            raise ValueError(f"select_on = '{self.select_on}' is none of the data sets: {', '.join(self.data)}")
+            raise ValueError(f"select_on = '{self.select_on}' is not one of the data sets: {', '.join(self.data)}")
         if self.model.image_backbone.trainable and self.batch.drop_cells:
             raise ValueError(
                 f"batch.drop_cells = {self.batch.drop_cells} hides cells in front of the trained blocks, which need "
@@ -183,11 +183,11 @@ class TrainingConfig(Settings):
         for name, data in self.data.items():
             if of_regions and data.format != "scan":
                 raise ValueError(
-                    f"data.{name} holds pictures, the image backbone '{REGIONS}' takes precomputed regions: "
+                    f"data.{name} holds images, the image backbone '{REGIONS}' takes precomputed regions: "
                     "use data of format 'scan', or another image backbone"
                 )
             if not of_regions and data.format == "scan" and data.images is None:
-                raise ValueError(f"data.{name}.images is missing: this image backbone sees the raw pictures")
+                raise ValueError(f"data.{name}.images is missing: this image backbone takes the raw images")
         if of_regions and (self.batch.flips or self.model.cell_grid):
             raise ValueError("regions have no mirror image and no grid: leave batch.flips and model.cell_grid out")
         return self

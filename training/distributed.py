@@ -1,4 +1,4 @@
-"""The processes of one run: each encodes its share of a batch, every loss sees the whole of it.
+"""The processes of one run: each encodes its share of a batch, and computes every loss over the whole batch.
 
 The gradients of all n processes are averaged. Each of them computes the whole loss, so what it gathered is scaled by n
 on the way back: the mean of n times the gradient through each share is the gradient of the loss, and a parameter of the
@@ -28,14 +28,14 @@ PATIENCE_WITH_THE_FIRST = timedelta(days=365)
 
 
 class Draw(IntEnum):
-    """What a process draws random numbers of its own for."""
+    """What a process draws its own random numbers for."""
 
     AUGMENTATION = 0
     DROPOUT = 1
 
 
 class Group:
-    """This process alone: there is nothing to gather and nobody to wait for."""
+    """A single process: nothing to gather and nobody to wait for."""
 
     rank = 0
     size = 1
@@ -61,23 +61,23 @@ class Group:
         """Replace each gradient by its mean over the processes."""
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors, and torch's random state, by those of the first process."""
+        """Overwrite tensors, and torch's random state, with those of the first process."""
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in at least one process."""
         return flag
 
     def wait(self) -> None:
-        """Return once all processes are here."""
+        """Block until all processes have arrived."""
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
-        """The others enter the block once the first process has left it, and find what it put into the cache."""
+        """Run the block in the first process before the others, which then find its results in the cache."""
         yield
 
     @contextmanager
     def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:  # noqa: ARG002
-        """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
+        """Give each process its own random numbers in the block, seeded by the key; later draws are equal again."""
         yield
 
 
@@ -112,7 +112,7 @@ class TorchrunGroup(Group):
 
     @torch.no_grad()
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors, and torch's random state, by those of the first process."""
+        """Overwrite tensors, and torch's random state, with those of the first process."""
         random = torch.get_rng_state()
         with _peers_alive():
             for tensor in (*tensors, random):
@@ -124,13 +124,13 @@ class TorchrunGroup(Group):
         return bool(_summed(torch.tensor([int(flag)])))
 
     def wait(self) -> None:
-        """Return once all processes are here, however long that takes."""
+        """Block until all processes have arrived, however long that takes."""
         with _peers_alive():
             dist.all_reduce(torch.zeros(1), group=self.waiting)
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
-        """The others enter the block once the first process has left it, and find what it put into the cache."""
+        """Run the block in the first process before the others, which then find its results in the cache."""
         if not self.first:
             self.wait()
         yield
@@ -139,7 +139,7 @@ class TorchrunGroup(Group):
 
     @contextmanager
     def forked_rng(self, draw: Draw, *key: int) -> Iterator[None]:
-        """Within the block each process draws its own numbers, decided by the key; after it all draw the same again."""
+        """Give each process its own random numbers in the block, seeded by the key; later draws are equal again."""
         seed = int(np.random.SeedSequence([*key, draw, self.rank]).generate_state(1, np.uint64)[0] >> 1)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
@@ -242,6 +242,6 @@ def _peers_alive() -> Iterator[None]:
     except RuntimeError as error:
         reason = str(error).splitlines()[0].rpartition("] ")[2]  # without the source file of Gloo
         raise TrainingError(
-            f"another process of this run has ended ({reason:.80}): mend what its own message says, then go on with "
+            f"another process of this run has ended ({reason:.80}): fix what its own message says, then continue with "
             "--resume"
         ) from error

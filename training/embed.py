@@ -70,7 +70,7 @@ class Embedder(Protocol):
 
     @property
     def takes_pixels(self) -> bool:
-        """Whether it sees pictures; otherwise precomputed regions."""
+        """Whether it sees images; otherwise precomputed regions."""
         ...
 
     @property
@@ -83,7 +83,7 @@ class Embedder(Protocol):
         ...
 
     def images(self, paths: Sequence[Path]) -> Floats:
-        """Picture files to [N, D]."""
+        """Image files to [N, D]."""
         ...
 
     def texts(self, texts: Sequence[str]) -> Floats:
@@ -105,7 +105,7 @@ class CheckpointEmbedder:
         self.clip = clip
 
     def images(self, paths: Sequence[Path]) -> Floats:
-        """Picture files to [N, D]."""
+        """Image files to [N, D]."""
         return self._embedded(image_feature_table(self.backbones.image, paths, self.cache))
 
     def regions(self, regions: FeatureTable) -> Floats:

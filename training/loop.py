@@ -85,7 +85,7 @@ class Trainer:
         return network
 
     def train_step(self, *batches: Batch) -> dict[str, float]:
-        """One optimisation step with the mean of the gradients of the batches; gives the mean loss parts by name.
+        """One optimisation step with the mean of the gradients of the batches; returns the mean loss parts by name.
 
         Each batch holds this process's share. Raises TrainingError for a loss that is not finite.
         """

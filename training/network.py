@@ -19,11 +19,11 @@ class Backbones:
 
     image: ImageBackbone
     text: TextBackbone
-    image_tail: ImageTail | None = None  # the last blocks of the image's, where they are trained along
+    image_tail: ImageTail | None = None  # the last blocks of the image's, where they are fine-tuned
 
     @property
     def device(self) -> torch.device:
-        """Where they are; backbones of regions have no parameters to be anywhere."""
+        """The device of the parameters; the backbone of regions has none."""
         return device_of(self.text)
 
     @property
@@ -33,7 +33,7 @@ class Backbones:
 
     @property
     def dimensions(self) -> tuple[FeatureDimensions, FeatureDimensions]:
-        """Widths of the features that the encoders see."""
+        """Widths of the features that the encoders take."""
         image, text = (
             FeatureDimensions(local_dimension=each.local_dimension, global_dimension=each.global_dimension)
             for each in (self.image_tail or self.image, self.text)
@@ -57,7 +57,7 @@ def load_backbones(config: TrainingConfig, device: torch.device = CPU) -> Backbo
 
 
 def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:
-    """A fresh network for these backbones, beside them; what of them is trained along becomes part of it."""
+    """A new network for these backbones, on their device; what is fine-tuned of them becomes part of it."""
     image, text = backbones.dimensions
     trainable = backbones.text if config.model.text_backbone.trainable else None
     return AAHR(config.model, image, text, trainable, backbones.image_tail).to(backbones.device)

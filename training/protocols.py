@@ -20,11 +20,11 @@ Protocol = Callable[[Scores, ImageTextDataset, Path], dict[str, float]]
 def evaluate_protocol(name: str, similarity: Scores, dataset: ImageTextDataset, data_file: Path) -> dict[str, float]:
     """The figures of one of PROTOCOLS for `similarity` [N, M] of the images and captions of `dataset`.
 
-    `data_file` is what the dataset was read from. Raises ConfigError for a name that is none of them, and DataError for
-    similarities that are not finite and for data that the protocol is not about.
+    `data_file` is what the dataset was read from. Raises ConfigError for a name that is not one of them, and
+    DataError for similarities that are not finite and for data that the protocol is not about.
 
     - standard: recalls both ways, median ranks and rSum, each caption with its labelled image alone.
-    - scenes: every picture for which a caption holds is a positive: mAP@R, R-Precision and recalls both ways, and
+    - scenes: every image for which a caption holds is a positive: mAP@R, R-Precision and recalls both ways, and
       binding accuracy. For the files of `aahr data scenes`.
     - coco-1k, coco-5k: `standard` on COCO's 5,000 test images, as the mean of five folds of 1,000 and at once.
     - eccv-caption: ECCV Caption's mAP@R, R-Precision and R@1 and CxC's recalls, both ways, on COCO's test split.
@@ -36,7 +36,7 @@ def evaluate_protocol(name: str, similarity: Scores, dataset: ImageTextDataset, 
 
 
 def check_protocol(name: str) -> None:
-    """Raise ConfigError for a name that is no protocol."""
+    """Raise ConfigError for a name that is not a protocol."""
     if name not in PROTOCOLS:
         raise ConfigError(f"there is no protocol '{name}'; choose one of {', '.join(PROTOCOLS)}")
 

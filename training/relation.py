@@ -39,9 +39,9 @@ def fragment_scores(
     leaky ReLU 0.1, normalised over the valid words, maximum over the valid regions; i2t with the roles exchanged.
     In float32 also under autocast, and without gradient, as the local features are detached there.
 
-    One product serves both directions. It is taken by tiles, some images with up to CAPTIONS_PER_TILE captions of similar
-    length, and each tile is worked on while it lies in the caches. [N, R, M, T] never exists: two tensors of TILE_BYTES
-    do, or of the scores of one image with CAPTIONS_PER_TILE captions where these are more.
+    One product serves both directions. It is taken by tiles, some images with up to CAPTIONS_PER_TILE captions of
+    similar length, and each tile is worked on while it lies in the caches. [N, R, M, T] never exists: two tensors of
+    TILE_BYTES do, or of the scores of one image with CAPTIONS_PER_TILE captions where these are more.
     """
     with torch.autocast(regions.device.type, enabled=False):
         regions, words = _unit_rows(regions, region_mask), _unit_rows(words, word_mask)

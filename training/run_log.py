@@ -1,4 +1,4 @@
-"""What a run says while it runs: a progress bar, TensorBoard, and metrics as JSON lines."""
+"""What a run reports: a progress bar, TensorBoard, and metrics as JSON lines."""
 
 import json
 import platform
@@ -89,7 +89,7 @@ class RunLog:
 
 
 def describe_machine(config: TrainingConfig, processes: int, device: torch.device) -> dict[str, str | int]:
-    """On what and how a run computes: what its times, and its last digits, depend on."""
+    """The hardware and settings that the times of a run, and its last digits, depend on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "device": device.type,
@@ -101,7 +101,7 @@ def describe_machine(config: TrainingConfig, processes: int, device: torch.devic
 
 
 def _processor() -> str:
-    """The processor's name as the system gives it, its architecture where it gives none."""
+    """The name of the processor, or its architecture where the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -68,7 +68,7 @@ class Run:
 
 
 def train(config: TrainingConfig, directory: Path, cache: Path, *, resume: bool = False) -> Path:
-    """Train a recipe into a run directory; gives the path of the best checkpoint.
+    """Train a recipe into a run directory; returns the path of the best checkpoint.
 
     Raises ConfigError before anything is computed where the recipe cannot run or the directory is taken, and
     TrainingError for a loss that is not finite. Ctrl-C leaves a checkpoint in `last` and raises Interrupted. Started by

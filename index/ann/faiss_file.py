@@ -20,9 +20,9 @@ _limit_lock = threading.Lock()
 def read_faiss(path: Path, kind: FaissKind, spec: AnnSpec) -> Any:
     """The index of faiss in a file that the spec describes.
 
-    The caller compares the hash first: faiss may not survive a file whose inner references were forged. Raises
-    ArtifactMissing without the file, and ArtifactCorrupt for a file that faiss cannot read, that holds another kind of index, or that holds one of other
-    rows or parameters.
+    The caller compares the hash first: faiss may not survive the search of a file whose inner references were forged.
+    Raises ArtifactMissing without the file, and ArtifactCorrupt for a file that faiss cannot read, that holds another
+    kind of index, or that holds one of other rows or parameters.
     """
     index = _read(path)
     try:

@@ -62,8 +62,9 @@ class Hnsw:
 
     def facts(self, index: Any) -> dict[str, object]:
         storage = faiss.downcast_index(index.storage)
+        stored = faiss.IndexFlat if isinstance(storage, faiss.IndexFlat) else type(storage)
         return {
-            "class": [type(index).__name__, type(storage).__name__],
+            "class": [type(index).__name__, stored.__name__],
             "metric": [index.metric_type, storage.metric_type],
             "dimension": [index.d, storage.d],
             "code bytes": storage.code_size,

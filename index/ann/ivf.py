@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import faiss
+import numpy as np
 
 _MAX_LISTS = 1 << 16
 _SAMPLE_PER_LIST = 40  # faiss asks for 39 or more for a centroid
@@ -79,13 +80,14 @@ class InvertedLists(ABC):
             "metric": [part.metric_type for part in (index, lists, quantizer)],
             "dimension": [part.d for part in (index, lists, quantizer)],
             "nlist": [lists.nlist, lists.invlists.nlist],
+            "a centroid for each list": lists.ntotal == 0 or quantizer.ntotal == lists.nlist,
             "code bytes": [lists.code_size, lists.invlists.code_size],
             "rotation": _rotation(index) if self.rotated else None,
         }
 
     def row_counts(self, index: Any) -> list[int]:
         lists = self._lists(index)
-        return [index.ntotal, lists.ntotal, lists.invlists.compute_ntotal()]
+        return [index.ntotal, lists.ntotal, lists.invlists.compute_ntotal(), _rows_in_lists(lists)]
 
     def _lists(self, index: Any) -> Any:
         return faiss.downcast_index(index.index) if self.rotated else index
@@ -113,6 +115,9 @@ class ProductLists(InvertedLists):
     def code_bytes(self, dimension: int) -> int:
         return next(parts for parts in range(max(dimension // 8, 1), 0, -1) if dimension % parts == 0)
 
+    def bytes_per_vector(self, rows: int, dimension: int) -> float:
+        return super().bytes_per_vector(rows, dimension) + 4 * dimension * (1 << _CODE_BITS) / rows  # the codewords
+
     def empty_lists(self, quantizer: Any, dimension: int, lists: int) -> Any:
         parts = self.code_bytes(dimension)
         index = faiss.IndexIVFPQ(quantizer, dimension, lists, parts, _CODE_BITS, faiss.METRIC_INNER_PRODUCT)
@@ -134,6 +139,16 @@ def _set_clustering(settings: Any, *, seed: int, sample: int) -> None:
     settings.niter = _ROUNDS
     settings.min_points_per_centroid = 1  # few rows are meant where there are few, and faiss would print a warning
     settings.max_points_per_centroid = sample
+
+
+def _rows_in_lists(lists: Any) -> int:
+    """How many of the rows 0 to N - 1 stand in a list: N, unless some were overwritten."""
+    seen = np.zeros(lists.ntotal, bool)
+    for number in range(lists.nlist):
+        if size := lists.invlists.list_size(number):
+            rows = faiss.rev_swig_ptr(lists.invlists.get_ids(number), size)
+            seen[rows[(rows >= 0) & (rows < len(seen))]] = True
+    return int(seen.sum())
 
 
 def _rotation(index: Any) -> list[object]:

@@ -20,7 +20,7 @@ _TIMED_ROUNDS = 3
 _MULTIPLIERS = (1, 2, 4, 8, 16, 32)
 # Steps of the ladder that are still tried once the recall is reached: a wider search may need fewer candidates.
 _FURTHER_STEPS = 4
-_NOISE_NORM = 0.5
+_NOISE_NORM = 0.75
 _SAME_SCORE = 1e-6
 
 

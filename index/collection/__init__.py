@@ -1,5 +1,6 @@
 """A collection: the one interface that the service and the command line see of an index. Ids, never rows."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,6 +91,9 @@ class Collection(Protocol):
         Raises InvalidInput for queries of another dimension or with values that are not finite, a limit below 1, an
         offset below 0, and parameters that the index does not have.
         """
+
+    def items(self, modality: Modality) -> Iterator[Item]:
+        """All items of one modality, in an order of the implementation's own."""
 
     def item(self, item_id: str) -> Item:
         """The item of this id; raises ItemNotFound."""

@@ -83,6 +83,10 @@ class BruteCollection:
         allowed = [row for row, item in enumerate(self._items[target]) if _allows(options.filter, item)]
         return [self._best(query, target, allowed, options) for query in queries]
 
+    def items(self, modality: Modality) -> Iterator[Item]:
+        """All items of one modality, in the order of their rows."""
+        yield from self._items[modality]
+
     def item(self, item_id: str) -> Item:
         """The item of this id; raises ItemNotFound."""
         return self._place(item_id)[0]

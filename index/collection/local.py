@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from index.items import Embeddings, Item, Modality
 from index.known import Known, KnownParts, KnownRows
 from index.manifest import IndexedModel, VersionInfo, VersionManifest
 from index.pending import PendingRows, PendingVersion
-from index.segment import Segment
+from index.segment import Segment, read_segment_manifest
 from index.snapshot import Snapshot
 from index.sources.images import image_file
 from index.workspace import workspace
@@ -143,7 +144,7 @@ class LocalStore:
         return [self.catalog.manifest(name).info(current=name == current) for name in names]
 
     def publish(self, pending: PendingVersion) -> VersionInfo:
-        return changes.publish_pending(self.catalog, pending, self._options).info(current=True)
+        return self._described(changes.publish_pending(self.catalog, pending, self._options))
 
     def upsert(self, rows: Mapping[Modality, PendingRows], *, replace_captions: bool = False) -> VersionInfo:
         return changes.upsert_rows(self.catalog, rows, replace_captions=replace_captions).info(current=True)
@@ -166,4 +167,8 @@ class LocalStore:
             yield folder
 
     def compact(self) -> VersionInfo:
-        return changes.compact(self.catalog, self._options).info(current=True)
+        return self._described(changes.compact(self.catalog, self._options))
+
+    def _described(self, manifest: VersionManifest) -> VersionInfo:
+        segments = [read_segment_manifest(self.catalog.segments / part.id) for part in manifest.segments]
+        return replace(manifest.info(current=True), notes=tuple(segment.summary for segment in segments))

@@ -16,11 +16,12 @@ def is_local(location: str | Path) -> bool:
 def open_store(location: str | Path, options: AnnOptions | None = None) -> Store:
     """The store at a directory, or at `milvus:http://HOST:19530/NAME`.
 
-    `options` are those of the nearest-neighbour index of a directory. Raises ConfigError for a location that cannot be
-    read, and ArtifactError for a server that does not answer.
+    `options` are those of the nearest-neighbour index of a directory; of them, Milvus takes the kind, flat or hnsw.
+    Raises ConfigError for a location that cannot be read, and ArtifactError for a server that does not answer.
     """
     if is_local(location):
         return LocalStore(Path(location), options)
     from index.collection.milvus.store import MilvusStore  # pymilvus is an extra
 
-    return MilvusStore(parse_location(str(location)))
+    kind = (options or {}).get("kind")
+    return MilvusStore(parse_location(str(location)), "FLAT" if kind is None else str(kind).upper())

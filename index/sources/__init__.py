@@ -7,7 +7,7 @@ from pathlib import Path
 from index.rejects import printable
 from index.sources.archives import is_archive
 from index.sources.captions import MatchedCaptions, match_captions, read_captions, readable
-from index.sources.folder import FoundImages, find_images, find_matching, is_pattern, split_pattern
+from index.sources.folder import FoundImages, find_images, find_matching, is_pattern, may_be_image, split_pattern
 from index.sources.records import Caption, Source, SourceRecord, first_names, records_of
 from index.sources.regions import read_regions
 from index.sources.tables import below_root, is_table, read_table
@@ -27,11 +27,11 @@ def read_source(
 ) -> Source:
     """What is to be indexed, in an order that depends on nothing but the source.
 
-    `images` is a folder, a pattern such as `photos/**/*.jpg`, one or several tar archives, or one or several tables
-    (CSV, TSV, JSON lines, Parquet); archives and tables may be named by a pattern too. `captions` is a caption file
-    beside a folder, a pattern or archives. `root` is the folder that the paths of a table start from, else that of the
-    table. With `strict`, captions whose image is not there are an error. `leave_out` is a folder that is skipped, such
-    as the index. Raises DataError for whatever cannot be read, naming file, place and remedy.
+    `images` is a folder, a pattern such as `photos/**/*.jpg`, images, tar archives, or tables (CSV, TSV, JSON lines,
+    Parquet), one or several of one kind; archives and tables may be named by a pattern too. `captions` is a caption
+    file beside a folder, a pattern or archives. `root` is the folder that the paths of a table start from, else that
+    of the table. With `strict`, captions whose image is not there are an error. `leave_out` is a folder that is
+    skipped, such as the index. Raises DataError for whatever cannot be read, naming file, place and remedy.
     """
     given = [str(path) for path in ([images] if isinstance(images, str | Path) else images)]
     files = [file for path in given for file in _expanded(path)]
@@ -41,6 +41,8 @@ def read_source(
         if captions is not None:
             raise DataError(f"{files[0]} holds the captions itself; leave out {captions}")
         return _of_table([Path(file) for file in files], root)
+    if files and len(files) == len(given) and all(os.path.isfile(file) and may_be_image(file) for file in files):
+        return _captioned(_of_files([Path(os.path.realpath(file)) for file in files]), captions, strict)
     if len(given) != 1:
         raise DataError(
             f"{first_names(given) or 'nothing'} is not what can be indexed at once: give several tar archives or "
@@ -68,6 +70,12 @@ def _found(path: str, leave_out: Path | None) -> FoundImages:
     if os.path.isfile(path):
         raise DataError(f"{path} is not a folder, a tar archive or a table by its name; give one of those")
     return find_images(Path(path), leave_out=leave_out)
+
+
+def _of_files(files: Sequence[Path]) -> Source:
+    """Single images, below the folder that holds them all."""
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    return Source(root, records_of(((file.relative_to(root).as_posix(), None) for file in files), root))
 
 
 def _of_found(found: FoundImages) -> Source:

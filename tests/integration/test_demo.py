@@ -80,29 +80,29 @@ def best_answer(line: str) -> dict[str, Any]:
 
 def test_printed_questions_about_scenes_get_the_right_answers(tmp_path: Path) -> None:
     with running_demo("--directory", tmp_path) as demo:
-        (words, picture_name), (picture, caption) = demo.questions
+        (words, image_name), (image, caption) = demo.questions
         scenes = json.loads((tmp_path / "scenes" / "scenes.json").read_text())
-        assert best_answer(words)["uri"] == picture_name
-        assert best_answer(picture)["caption"] == caption
+        assert best_answer(words)["uri"] == image_name
+        assert best_answer(image)["caption"] == caption
     images = {image["imgid"]: image for image in scenes["images"]}
     sentences = [sentence for image in images.values() for sentence in image["sentences"]]
     asked = json.loads(shlex.split(words)[-1])["text"]
     held = {images[image]["filename"] for each in sentences if each["raw"] == asked for image in each["holds"]}
-    assert held == {picture_name}
+    assert held == {image_name}
     holds = {images[image]["filename"] for each in sentences if each["raw"] == caption for image in each["holds"]}
-    assert any(name in picture for name in holds)
+    assert any(name in image for name in holds)
     with running_demo("--directory", tmp_path) as again:
         assert again.commands == []
-        assert again.questions[0][1] == picture_name
+        assert again.questions[0][1] == image_name
 
 
-def test_own_pictures_are_searched_with_folders_spaces_and_quotes(tmp_path: Path) -> None:
+def test_own_images_are_searched_with_folders_spaces_and_quotes(tmp_path: Path) -> None:
     checkpoint = exported_colour_model(tmp_path)
-    folder = tmp_path / "my pictures, all of them"
+    folder = tmp_path / "my images, all of them"
     (folder / "summer; 'best'").mkdir(parents=True)
     Image.new("RGB", (32, 24), "red").save(folder / "red.png")
     Image.new("RGB", (32, 24), "blue").save(folder / "summer; 'best'" / 'the "blue" one.png')
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     with running_demo("--directory", tmp_path / "var", "--checkpoint", checkpoint, "--images", folder) as demo:
         for line, promised in demo.questions:
             assert promised in {"red.png", "summer; 'best'/the \"blue\" one.png"}
@@ -114,9 +114,9 @@ def test_own_pictures_are_searched_with_folders_spaces_and_quotes(tmp_path: Path
 def test_home_folder_is_written_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = exported_colour_model(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "Pictures").mkdir()
-    Image.new("RGB", (32, 24), "green").save(tmp_path / "Pictures" / "green.png")
-    with running_demo("--directory", tmp_path / "var", "--checkpoint", checkpoint, "--images", "~/Pictures") as demo:
+    (tmp_path / "Images").mkdir()
+    Image.new("RGB", (32, 24), "green").save(tmp_path / "Images" / "green.png")
+    with running_demo("--directory", tmp_path / "var", "--checkpoint", checkpoint, "--images", "~/Images") as demo:
         assert best_answer(demo.questions[1][0])["uri"] == "green.png"
 
 

@@ -57,9 +57,9 @@ def test_the_exported_model_is_the_trained_one(run: Path) -> None:
     export(run / "run" / BEST, run / "model")
     for graph in ("image.onnx", "text.onnx"):  # notes of the tracing hold addresses: no two exports would be equal
         assert not any(node.metadata_props for node in onnx.load(run / "model" / graph).graph.node)
-    pictures = sorted((run / "cache" / "scenes").glob(f"{SCENES}-0-*/images/*"))[:3]
+    images = sorted((run / "cache" / "scenes").glob(f"{SCENES}-0-*/images/*"))[:3]
     checkpoint = open_embedder(run / "run" / BEST, run / "cache")
     exported = open_embedder(run / "model", run / "cache")
     np.testing.assert_allclose(exported.texts(QUERIES), checkpoint.texts(QUERIES), atol=1e-4)
     # Cached features of the frozen blocks are in half precision.
-    np.testing.assert_allclose(exported.images(pictures), checkpoint.images(pictures), atol=5e-3)
+    np.testing.assert_allclose(exported.images(images), checkpoint.images(images), atol=5e-3)

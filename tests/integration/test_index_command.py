@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from tests.galleries import PICTURES, BuiltGallery, build_gallery, open_index
+from tests.galleries import IMAGES, BuiltGallery, build_gallery, open_index
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -33,8 +33,8 @@ def test_the_command_line_rebuilds_and_searches(
     assert run_cli(monkeypatch, "index", "rebuild", *options) == 0
     assert capsys.readouterr().out.startswith("version 000001: 4 images, 4 captions, 0 rejects")
     assert run_cli(monkeypatch, "index", "search", out, "something red", "--limit", "1") == 0
-    assert PICTURES["red"] in capsys.readouterr().out
-    assert run_cli(monkeypatch, "index", "search", out, "--image", gallery.images / PICTURES["red"]) == 0
+    assert IMAGES["red"] in capsys.readouterr().out
+    assert run_cli(monkeypatch, "index", "search", out, "--image", gallery.images / IMAGES["red"]) == 0
     assert "a red square" in capsys.readouterr().out
 
 
@@ -59,7 +59,7 @@ def test_errors_are_one_line_and_status_two(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    places = {**vars(gallery), "picture": PICTURES["red"]}
+    places = {**vars(gallery), "picture": IMAGES["red"]}
     assert run_cli(monkeypatch, "index", *(argument.format(**places) for argument in arguments)) == 2
     shown = capsys.readouterr().err.splitlines()
     assert [line for line in shown if line.startswith("aahr: ")] == shown[-1:]
@@ -74,7 +74,7 @@ def test_the_console_script_runs_without_torch(gallery: BuiltGallery, tmp_path: 
     subprocess.run([*command, "rebuild", *options], check=True, cwd=REPOSITORY, capture_output=True)
     search = [*command, "search", str(tmp_path / "index"), "yellow"]
     found = subprocess.run(search, check=True, cwd=REPOSITORY, capture_output=True, text=True)
-    assert PICTURES["yellow"] in found.stdout.splitlines()[3]
+    assert IMAGES["yellow"] in found.stdout.splitlines()[3]
     search = [*command, "search", str(gallery.images), "yellow"]
     bad = subprocess.run(search, check=False, cwd=REPOSITORY, capture_output=True, text=True)
     assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (2, "", 1)

@@ -13,13 +13,14 @@ from fastapi.testclient import TestClient
 from safetensors.torch import load_file
 
 import cli
+from index.items import Modality
 from model.datasets.scan import open_scan
 from model.errors import ArtifactCorrupt, ConfigError, DataError, UnsupportedQuery
 from service.app import create_app
 from service.cache import make_cache
 from service.engine import Engine
 from service.settings import read_settings
-from tests.galleries import open_index, picture_bytes, rebuild_index, rebuild_regions
+from tests.galleries import image_bytes, open_index, rebuild_index, rebuild_regions
 from tests.presets import TEST_IDS, TRAIN_IDS, VAL_IDS, Way, recipe, walk, write_karpathy
 from tests.scan_files import globals_of, regions_of, write_pictures, write_scan
 from tests.tiny_transformers import write_bert, write_clip
@@ -141,27 +142,27 @@ def test_a_damaged_or_other_text_backbone_is_refused(f30k: Way, place: Path, ber
     assert open_embedder(f30k.run / BEST, place / "cache").texts(["the dog"]).shape == (1, 32)
 
 
-@pytest.mark.parametrize("with_pictures", [False, True])
-def test_words_find_regions_and_a_picture_is_refused(f30k: Way, place: Path, clip: Path, with_pictures: bool) -> None:
-    data, index = place / "gallery", place / f"index-{with_pictures}"
+@pytest.mark.parametrize("with_images", [False, True])
+def test_words_find_regions_and_an_image_is_refused(f30k: Way, place: Path, clip: Path, with_images: bool) -> None:
+    data, index = place / "gallery", place / f"index-{with_images}"
     shutil.copytree(f30k.data.parent, data, dirs_exist_ok=True)
     images = data / "flickr30k-images"
     write_clip_features(data / "precomp", images, clip, place / "cache")
-    rebuild_regions(f30k.artifact, data / "precomp", index, images=images if with_pictures else None)
+    rebuild_regions(f30k.artifact, data / "precomp", index, images=images if with_images else None)
     with client_of(index) as client:
         answer = client.post("/search", json={"text": "the red dog", "limit": len(TEST_IDS)})
         assert answer.status_code == 200
         found = answer.json()["results"]
-        refused = client.post("/search", files={"image": picture_bytes("red")})
+        refused = client.post("/search", files={"image": image_bytes("red")})
         assert refused.status_code == 422
         assert "takes precomputed regions" in refused.text
         shown = client.get(f"/items/{found[0]['id']}/image")
-        assert shown.status_code == (200 if with_pictures else 404)
+        assert shown.status_code == (200 if with_images else 404)
         captions = client.post("/search", json={"id": found[0]["id"]}).json()["results"]
         assert {hit["modality"] for hit in captions} == {"text"}
     assert {hit["payload"]["image_id"] for hit in found} == set(TEST_IDS)
     loaded = open_index(index)
-    assert loaded.manifest.counts.text == 3 * len(TEST_IDS)
+    assert loaded.count(Modality.TEXT) == 3 * len(TEST_IDS)
     query = open_embedder(f30k.artifact, place / "cache").texts(["the red dog"])[0]
     scores = [float(loaded.embedding(hit["id"]) @ query) for hit in found]
     assert [hit["score"] for hit in found] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)

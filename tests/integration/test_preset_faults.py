@@ -40,7 +40,7 @@ def test_faulty_data_is_refused_before_anything_is_computed(
     assert not (tmp_path / "run").exists()
 
 
-def test_photographs_without_val_are_refused_before_anything_is_computed(
+def test_images_without_val_are_refused_before_anything_is_computed(
     tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, images = write_karpathy(tmp_path, ("train", "restval", "test"))

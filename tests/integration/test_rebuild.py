@@ -91,13 +91,15 @@ def test_what_cannot_be_read_is_rejected_with_the_reason_and_harms_nothing(
     sound = (images / "sub" / "green.jpg").read_bytes()
     (images / "cut.jpg").write_bytes(sound[: len(sound) // 2])
     (images / "empty.png").write_bytes(b"")
-    (images / "text.jpg").write_text("this is no picture")
+    (images / "text.jpg").write_text("this is not an image")
     (images / "page.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     Image.new("1", (10_000, 5_001)).save(images / "huge.png")
     (images / "out.jpg").symlink_to(REPOSITORY / "LICENSE")
     os.mkfifo(images / "pipe.jpg")
     (images / "notes.txt").write_text("a note")
-    rebuild_index(model, images, out)
+    with pytest.raises(DataError, match=r"images .* cannot be used, more than the share of 0\.5 .*--max-rejects"):
+        rebuild_index(model, images, out)
+    rebuild_index(model, images, out, max_rejects=0.7)
     assert rejects_of(out) == {
         "cut.jpg": "unreadable_image",
         "empty.png": "unreadable_image",
@@ -163,7 +165,7 @@ def test_strict_makes_a_missing_picture_an_error(model: Path, images: Path, out:
         ("regions", "images", None, UnsupportedQuery, "takes precomputed regions"),
         ("model", "missing", None, DataError, "missing is not a folder"),
         ("model", "empty", None, DataError, "no image in .*empty could be embedded; give a folder"),
-        ("model", "broken", None, DataError, r"no image in .*the first of 1 rejects: a\.jpg"),
+        ("model", "broken", None, DataError, r"1 of 1 images in .* cannot be used.*: a\.jpg: "),
         ("model", "images", "double.csv", DataError, r"double\.csv, line 3"),
         ("model", "images", "missing.json", DataError, r"missing\.json cannot be read"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from service.cache.redis import NAMESPACE, PAUSE_S, RedisCache
-from tests.galleries import BuiltGallery, build_gallery, picture_bytes
+from tests.galleries import BuiltGallery, build_gallery, image_bytes
 from tests.servers import eventually, free_port, redis_server, served
 
 
@@ -55,7 +55,7 @@ def test_second_equal_query_comes_from_redis(gallery: BuiltGallery, port: int) -
             assert not ask(client, text="red", **other)
             becomes_cached(client, text="red", **other)
         assert len(redis.keys(NAMESPACE + "*")) == 4
-        files = {"image": picture_bytes("red")}
+        files = {"image": image_bytes("red")}
         assert not client.post("/search", files=files).json()["cached"]
         eventually(lambda: client.post("/search", files=files).json()["cached"], "the answer to an image is cached")
         redis.flushall()

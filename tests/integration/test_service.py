@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.galleries import PICTURES, BuiltGallery, build_gallery, picture_bytes, write_picture
+from tests.galleries import IMAGES, BuiltGallery, build_gallery, image_bytes, write_image
 from tests.servers import eventually, running, served
 
 JSON = {"Content-Type": "application/json"}
@@ -92,8 +92,8 @@ BAD = {
     "a million numbers": (b'{"embedding": [1' + b",1" * 1_000_000 + b"]}", 422),
     "unknown id": (b'{"id": "img_0000"}', 404),
     "surrogate id": (b'{"id": "\\ud800"}', 422),
-    "half base64": (encoded(picture_bytes("red"))[:-4] + b'"}', 422),
-    "half an image": (encoded(picture_bytes("red")[:300]), 422),
+    "half base64": (encoded(image_bytes("red"))[:-4] + b'"}', 422),
+    "half an image": (encoded(image_bytes("red")[:300]), 422),
     "not an image": (encoded(b"%PDF-1.7 foreign"), 422),
     "empty image": (b'{"image": ""}', 422),
     "64 megapixels": (encoded(large_image()), 413),
@@ -139,7 +139,7 @@ def test_body_without_an_announced_length_is_cut_off(client: httpx2.Client) -> N
 
 def assert_works(client: httpx2.Client) -> None:
     by_text = client.post("/search", json={"text": "a blue square", "limit": 1}).json()
-    by_image = client.post("/search", files={"image": picture_bytes("blue")}, data={"limit": "1"}).json()
+    by_image = client.post("/search", files={"image": image_bytes("blue")}, data={"limit": "1"}).json()
     assert by_text["results"][0]["uri"] == "blue.jpg"
     assert by_image["results"][0]["caption"] == "a blue square"
 
@@ -148,14 +148,14 @@ def publish_other_images(gallery: BuiltGallery, colours: Sequence[str]) -> set[s
     """Publish a version without any item of the one before; returns the uris of its images."""
     shutil.rmtree(gallery.images)
     for colour in colours:
-        write_picture(gallery.images / f"{colour}.jpg", colour)
+        write_image(gallery.images / f"{colour}.jpg", colour)
     gallery.publish()
     return {f"{colour}.jpg" for colour in colours}
 
 
 def test_every_request_under_reload_is_answered_by_one_whole_version(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
-    uris_of = {"000001": set(PICTURES.values())}
+    uris_of = {"000001": set(IMAGES.values())}
     seen: set[str] = set()
     stop = threading.Event()
     with served(gallery.index) as (client, _):

@@ -31,7 +31,7 @@ def equal_config(**changes: object) -> TrainingConfig:
 
 
 def train_toy(group: Group, config: TrainingConfig, dtype: torch.dtype) -> dict[str, Any]:
-    """Losses of some steps over batches of 8 pictures with unequal numbers of captions, and all state afterwards."""
+    """Losses of some steps over batches of 8 images with unequal numbers of captions, and all state afterwards."""
     dataset, tables = toy_dataset()
     collate = replace(tables, augmentation=BatchConfig(drop_cells=0, change_words=0))
     torch.manual_seed(group.rank)  # the weights of the first process count

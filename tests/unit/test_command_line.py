@@ -83,6 +83,15 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage:" in result.output
 
 
+def test_the_help_of_serve_names_every_setting() -> None:
+    from service.settings import Settings
+
+    fields = Settings.model_fields.items()
+    variables = {str(field.validation_alias or f"AAHR_{name.upper()}") for name, field in fields}
+    shown = CliRunner().invoke(cli.app, ["serve", "--help"]).output
+    assert {variable for variable in variables if variable not in shown} == set()
+
+
 def test_help_loads_no_stage_and_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", LOADED_BY_HELP], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

@@ -70,3 +70,9 @@ def test_photographs_that_are_there_are_used(tmp_path: Path) -> None:
 def test_the_folder_is_the_one_named(flickr8k: Path) -> None:
     expected = os.environ.get("FLICKR8K") or PROJECT.parent / "shared" / "data" / "flickr8k"
     assert flickr8k == Path(expected)
+
+
+def test_what_needs_a_device_is_said_not_to_have_run(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "NO CUDA DEVICE: 1 TESTS MARKED gpu DID NOT RUN" in result.stdout

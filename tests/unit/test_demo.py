@@ -37,9 +37,9 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     for image in SCENES["images"]:
-        (tmp_path / image["filename"]).write_bytes(b"picture")
+        (tmp_path / image["filename"]).write_bytes(b"image")
     return tmp_path
 
 
@@ -84,27 +84,27 @@ def test_broken_model_is_exported_again(broken: str, tmp_path: Path, stages: lis
     assert [stage[0] for stage in stages] == ["export"]
 
 
-def test_only_questions_with_right_answers_are_shown(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This model answers every text with picture 1, and every picture with the caption of picture 1."""
+def test_only_questions_with_right_answers_are_shown(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This model answers every text with image 1, and every image with the caption of image 1."""
     answer_always(monkeypatch, {"uri": "1.jpg", "caption": "number 1"})
-    words, picture = demo.ask_scenes(URL, pictures, SCENES)
+    words, image = demo.ask_scenes(URL, images, SCENES)
     assert words == demo.Question(demo.text_line(URL, "number 1"), "1.jpg")
-    assert picture == demo.Question(demo.file_line(URL, pictures / "1.jpg"), "number 1")
+    assert image == demo.Question(demo.file_line(URL, images / "1.jpg"), "number 1")
 
 
-def test_caption_of_two_pictures_is_no_question_but_may_be_an_answer(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
+def test_caption_of_two_images_is_no_question_but_may_be_an_answer(
+    images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer_always(monkeypatch, {"uri": "0.jpg", "caption": "a number"})
-    words, picture = demo.ask_scenes(URL, pictures, SCENES)
+    words, image = demo.ask_scenes(URL, images, SCENES)
     assert words.line == demo.text_line(URL, "number 0")
-    assert picture.answer == "a number"
+    assert image.answer == "a number"
 
 
 @pytest.mark.parametrize("hit", [{"uri": "9.jpg", "caption": "number 1"}, {"uri": "1.jpg", "caption": "number 9"}])
 def test_model_that_finds_nothing_gets_no_promise(
-    hit: Mapping[str, str], pictures: Path, monkeypatch: pytest.MonkeyPatch
+    hit: Mapping[str, str], images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer_always(monkeypatch, hit)
     with pytest.raises(AahrError, match="needs more training"):
-        demo.ask_scenes(URL, pictures, SCENES)
+        demo.ask_scenes(URL, images, SCENES)

@@ -1,4 +1,4 @@
-"""Differently seen pictures: what a frozen network gives for them is computed once, so that each is drawn once too."""
+"""Augmented views of images. A frozen network's features of them are cached, so each view is a fixed one."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from training.config import BatchConfig
 
 SMALLEST_AREA = 0.5
 LARGEST_STRETCH = 0.25
-"""Natural logarithm of width to height, beside that of the picture."""
+"""Natural logarithm of width to height, beside that of the image."""
 
 
 class View(NamedTuple):
-    """How a picture is seen: as it is, mirrored, or a part of it, drawn by this number and the picture."""
+    """An image as it is, mirrored, or cropped at random, seeded by this number and the image."""
 
     mirrored: bool = False
     crop: int | None = None
@@ -24,33 +24,33 @@ PLAIN = View()
 
 
 def views_of(batch: BatchConfig) -> tuple[View, ...]:
-    """The views that a recipe trains on; the first is the plain one."""
+    """The views that a recipe trains on; the first is the image as it is."""
     mirrored = (View(mirrored=True),) if batch.flips else ()
     return (PLAIN, *mirrored, *(View(crop=number) for number in range(batch.crops)))
 
 
 def key_of_view(view: View) -> dict[str, Any]:
-    """All that decides what `apply_view` returns of an image, for the key of cached features."""
+    """Everything that decides what `apply_view` returns, for the key of cached features."""
     drawn_from = {} if view.crop is None else {"smallest_area": SMALLEST_AREA, "largest_stretch": LARGEST_STRETCH}
     return {**view._asdict(), **drawn_from}
 
 
 def apply_view(image: Image.Image, view: View, key: str) -> Image.Image:
-    """A picture in one of its views; equal keys (hexadecimal) give equal parts."""
+    """The view of an image; equal keys (hexadecimal) get equal crops."""
     if view.crop is not None:
-        return _random_part(image, [view.crop, int(key[:16], 16)])
+        return _random_crop(image, [view.crop, int(key[:16], 16)])
     return ImageOps.mirror(image) if view.mirrored else image
 
 
-def _random_part(image: Image.Image, seed: Sequence[int]) -> Image.Image:
-    """A part of at least half the area, somewhat stretched, mirrored half of the time."""
+def _random_crop(image: Image.Image, seed: Sequence[int]) -> Image.Image:
+    """A crop of at least half the area, with a slightly different aspect ratio, mirrored half of the time."""
     generator = np.random.default_rng(seed)
     area = generator.uniform(SMALLEST_AREA, 1)
     stretch = np.exp(generator.uniform(-LARGEST_STRETCH, LARGEST_STRETCH))
     width, height = min(1, np.sqrt(area * stretch)), min(1, np.sqrt(area / stretch))
     left, top = generator.uniform(0, 1 - width), generator.uniform(0, 1 - height)
     across, down = image.size
-    part = image.crop(
+    crop = image.crop(
         (round(left * across), round(top * down), round((left + width) * across), round((top + height) * down))
     )
-    return ImageOps.mirror(part) if generator.random() < 0.5 else part
+    return ImageOps.mirror(crop) if generator.random() < 0.5 else crop

@@ -1,4 +1,4 @@
-"""Which images and captions a step sees, and how they become tensors. Plans are drawn from seed and epoch."""
+"""Which images and captions go into a step, and how they become tensors. Plans follow from seed and epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class BatchPlan(NamedTuple):
     """Rows of one step: N distinct images, M of their captions."""
 
     image_rows: Rows  # [N]
-    view_of_image: Rows  # [N], which cached view of each photograph
+    view_of_image: Rows  # [N], which cached view of each image
     caption_rows: Rows  # [M]
     image_of_caption: Rows  # [M], into image_rows
 
@@ -48,7 +48,7 @@ class ImageSource(Protocol):
 
 
 class TextSource(Protocol):
-    """Token states, or token ids where the text backbone is trained along, by row of the caption."""
+    """Token states, or token ids where the text backbone is fine-tuned, by row of the caption."""
 
     def batch(self, rows: Rows) -> LocalFeatures | TokenBatch:
         """Features or tokens of the given rows."""
@@ -83,7 +83,7 @@ def _captions_of_images(dataset: ImageTextDataset) -> list[Rows]:
 
 @dataclass(frozen=True)
 class Collator:
-    """Turns plans into tensors, with the size augmentation. `views` are equal tables of differently seen pictures."""
+    """Turns plans into tensors, with the size augmentation; `views` are tables of the images in their views."""
 
     dataset: ImageTextDataset
     views: tuple[ImageSource, ...]

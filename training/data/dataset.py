@@ -1,4 +1,4 @@
-"""Pictures with their captions, as arrays of ids and rows; where they come from is the readers' business."""
+"""Images with their captions, as arrays of ids and rows; where they come from is the readers' business."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class ImageTextDataset:
 
     Attributes:
         name: for messages, such as "flickr8k train".
-        image_paths: N picture files.
+        image_paths: N image files.
         image_ids: unique and not negative, [N].
         captions: M sentences.
         caption_ids: unique and not negative, [M].
@@ -100,12 +100,12 @@ def concatenate(datasets: Sequence[ImageTextDataset]) -> ImageTextDataset:
     )
 
 
-def refuse_missing_pictures(paths: Sequence[Path], folder: Path, what: str) -> None:
-    """Raise DataError that counts the pictures of `what` that are no files, and names the first."""
+def refuse_missing_images(paths: Sequence[Path], folder: Path, what: str) -> None:
+    """Raise DataError that counts the images of `what` that are not files, and names the first."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(paths)} pictures of {what} are not below {folder}, the first is {missing[0]}"
+            f"{len(missing)} of {len(paths)} images of {what} are not below {folder}, the first is {missing[0]}"
         )
 
 

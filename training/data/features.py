@@ -24,7 +24,7 @@ from training.data.extraction import make_extractor
 from training.data.shards import Features, ShardStore, concatenate
 from training.data.table import FeatureTable
 
-# Small batches: what a layer gives stays in the processor's cache.
+# Small batches: the output of a layer stays in the processor's cache.
 IMAGES_PER_BATCH, IMAGES_PER_SHARD = 8, 1024
 TEXTS_PER_BATCH, TEXTS_PER_SHARD = 32, 8192
 _TEXTS_TOKENISED_AT_ONCE = 1024
@@ -35,7 +35,7 @@ T = TypeVar("T")
 def image_feature_table(
     backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, *, view: View = PLAIN, progress: bool = True
 ) -> FeatureTable:
-    """Local and global features of pictures in one view; see `image_feature_tables`."""
+    """Local and global features of images in one view; see `image_feature_tables`."""
     (table,) = image_feature_tables(backbone, paths, cache_dir, (view,), progress=progress)
     return table
 
@@ -43,14 +43,14 @@ def image_feature_table(
 def image_feature_tables(
     backbone: ImageBackbone, paths: Sequence[Path], cache_dir: Path, views: Sequence[View], *, progress: bool = True
 ) -> tuple[FeatureTable, ...]:
-    """Local and global features of pictures, a table for each view; only what is missing is computed.
+    """Local and global features of images, a table for each view; only what is missing is computed.
 
-    Raises DataError naming a picture that cannot be read.
+    Raises DataError naming an image that cannot be read.
     """
     preprocessing = backbone.preprocessing
     if preprocessing is None:
-        raise ConfigError(f"backbone '{backbone.name}' takes precomputed regions, not pictures; use SCAN-format data")
-    keys = [_hash_of_picture(path) for path in paths]
+        raise ConfigError(f"backbone '{backbone.name}' takes precomputed regions, not images; use SCAN-format data")
+    keys = [_hash_of_image(path) for path in paths]
     sources = dict(zip(keys, paths, strict=True))
 
     def filled(view: View) -> FeatureTable:
@@ -125,15 +125,15 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def _hash_of_picture(path: Path) -> str:
+def _hash_of_image(path: Path) -> str:
     try:
         return sha256_of_file(path)
     except OSError as error:
-        raise DataError(f"picture {path} cannot be read: {error.strerror}") from error
+        raise DataError(f"image {path} cannot be read: {error.strerror}") from error
 
 
 def _pixels(paths: Mapping[str, Path], preprocessing: ImagePreprocessing, view: View) -> NDArray[np.float32]:
-    """Pictures by the hash of their files, in one view, as the network takes them; one is decoded at a time."""
+    """Images by the hash of their files, in one view, preprocessed; one is decoded at a time."""
     try:
         return np.stack(
             [

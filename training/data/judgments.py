@@ -1,4 +1,4 @@
-"""Flickr8k's expert judgments: how well a caption describes a picture, by three people from 1 to 4.
+"""Flickr8k's expert judgments: how well a caption describes an image, by three people from 1 to 4.
 
 Hodosh, Young and Hockenmaier, "Framing Image Description as a Ranking Task", JAIR 2013.
 """
@@ -27,10 +27,10 @@ class _Line(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Judgments:
-    """P pairs of a picture and a caption written for another one.
+    """P pairs of an image and a caption written for another one.
 
     Attributes:
-        images: file name of each pair's picture.
+        images: file name of each pair's image.
         captions: each pair's caption.
         grades: of the three people, 1 (unrelated) to 4 (describes it), [P, 3].
     """
@@ -43,12 +43,12 @@ class Judgments:
 def load_judgments(file: Path) -> Judgments:
     """Read a CSV file with the columns image, caption_image, caption, judge_1, judge_2 and judge_3.
 
-    Pairs of a picture with its own caption are left out, as in the published measure. Raises DataError naming the
+    Pairs of an image with its own caption are left out, as in the published measure. Raises DataError naming the
     line that is not in the format.
     """
     lines = [line for line in _read(file) if line.image != line.caption_image]
     if not lines:
-        raise DataError(f"{file} judges no pair of a picture and another picture's caption")
+        raise DataError(f"{file} judges no pair of an image and another image's caption")
     return Judgments(
         images=tuple(line.image for line in lines),
         captions=tuple(line.caption for line in lines),

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from model.datasets.karpathy import KarpathyImage, KarpathySentence, read_karpathy, refuse_twice
 from model.errors import DataError
-from training.data.dataset import ImageTextDataset, Split, refuse_missing_pictures
+from training.data.dataset import ImageTextDataset, Split, refuse_missing_images
 
 # COCO's validation images that Karpathy's split adds to training.
 _TRAIN_NAMES = frozenset({"train", "restval"})
@@ -43,7 +43,7 @@ def load_karpathy(json_file: Path, images: Path, split: Split) -> ImageTextDatas
         found = ", ".join(sorted({image.split for image in content.images})) or "none"
         raise DataError(f"{json_file} has no image of split '{split}'; its splits: {found}")
     paths = tuple(images / image.uri for image in chosen)
-    refuse_missing_pictures(paths, images, f"split '{split}' of {json_file}")
+    refuse_missing_images(paths, images, f"split '{split}' of {json_file}")
     return _dataset(f"{content.dataset or json_file.stem} {split}", chosen, paths)
 
 

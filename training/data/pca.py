@@ -1,4 +1,4 @@
-"""Principal components of cells: 1,280 channels of a convolutional grid are far fewer in truth."""
+"""Principal components of cells: 1,280 channels of a convolutional grid have far fewer effective dimensions."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -33,7 +33,7 @@ class ShardManifest(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a backbone gave for n items: values float16 [sum of lengths, Dx], lengths [n], globals float32 [n, Dg]."""
+    """Features of n items: values float16 [sum of lengths, Dx], lengths [n], globals float32 [n, Dg]."""
 
     values: NDArray[np.float16]
     lengths: NDArray[np.int64]
@@ -57,7 +57,7 @@ class ShardStore:
         self._verified: set[Path] = set()
 
     def missing(self, items: Iterable[str]) -> list[str]:
-        """The keys that no sound shard holds, each once, in their order."""
+        """The keys that no intact shard holds, each once, in their order."""
         wanted = dict.fromkeys(items)
         for _, manifest in self._holding(set(wanted)):
             for item in manifest.items:

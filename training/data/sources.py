@@ -32,20 +32,20 @@ from training.device import device_of, move
 from training.network import Backbones
 from training.scenes import generator_version, write_scenes
 
-PICTURES_AT_ONCE = 256
-PICTURES_OF_PCA = 1000
+REDUCED_AT_ONCE = 256
+IMAGES_OF_PCA = 1000
 SPLITS_OF_TRAINING: tuple[Split, ...] = ("train", "val")
 
 
 class TokenTable:
-    """Token ids of captions, for a text backbone that is trained along."""
+    """Token ids of captions, for a text backbone that is fine-tuned."""
 
     def __init__(self, texts: Sequence[NDArray[np.int64]]) -> None:
         self.texts = texts  # the ids of each, without padding
 
     @classmethod
     def of(cls, tokens: Tokens) -> "TokenTable":
-        """From what a tokenizer gives for all texts."""
+        """From the output of a tokenizer for all texts."""
         lengths = tokens.attention_mask.sum(axis=1)
         return cls([ids[:length] for ids, length in zip(tokens.input_ids, lengths, strict=True)])
 
@@ -58,7 +58,7 @@ class TokenTable:
 
 @dataclass(frozen=True, eq=False)
 class SplitFeatures:
-    """One split with everything that the network sees of it. `views` are differently seen pictures, the first plain."""
+    """One split with all inputs of the network; `views` are tables of augmented images, the first unchanged."""
 
     dataset: ImageTextDataset
     views: tuple[FeatureTable, ...]
@@ -81,8 +81,8 @@ def load_splits(
 def check_data(config: TrainingConfig, cache: Path) -> None:
     """Read train and val of every data set before any feature is computed, which may take hours.
 
-    Raises DataError for a split that is empty or missing, or files that do not fit, and ConfigError for global
-    features that nothing gives.
+    Raises DataError for a split that is empty or missing, or files that do not fit, and ConfigError for missing
+    global features.
     """
     for data in config.data.values():
         for split in SPLITS_OF_TRAINING:
@@ -118,15 +118,15 @@ def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
 def drawn_scenes(data: DataConfig, cache: Path) -> Path:
     """The folder of a data set of drawn scenes, which are drawn once, by one process at a time."""
     directory = cache / "scenes" / f"{data.count}-{data.seed}-{generator_version()}"
-    with _only_here(directory.with_suffix(".lock")):
+    with _exclusive(directory.with_suffix(".lock")):
         if not (directory / "scenes.json").exists():
             write_scenes(directory, count=data.count, seed=data.seed)
     return directory
 
 
 @contextmanager
-def _only_here(lock: Path) -> Iterator[None]:
-    """The block, in one process (and thread) of the machine at a time; a process that ends releases the lock."""
+def _exclusive(lock: Path) -> Iterator[None]:
+    """Run the block in one process (and thread) of the machine at a time; a process that ends releases the lock."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -156,37 +156,37 @@ def _texts(captions: tuple[str, ...], config: TrainingConfig, backbones: Backbon
 
 
 def reduced_table(cells: FeatureTable, reduction: CellReduction) -> FeatureTable:
-    """Pictures' cells through the network's own reduction, float16 in memory, a few hundred pictures at a time."""
+    """Cells of images through the network's own reduction, float16 in memory, a few hundred images at a time."""
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(cells), PICTURES_AT_ONCE):
-            rows = np.arange(start, min(start + PICTURES_AT_ONCE, len(cells)))
+        for start in range(0, len(cells), REDUCED_AT_ONCE):
+            rows = np.arange(start, min(start + REDUCED_AT_ONCE, len(cells)))
             features = cells.batch(rows).features.to(device_of(reduction))
             parts.append(reduction(features).half().cpu().numpy())
     return FeatureTable.of_regions(np.concatenate(parts), np.arange(len(cells)), cells.global_features)
 
 
 def mask_token_of(backbones: Backbones) -> int | None:
-    """The id of [MASK], which hides words of a text backbone that is trained along; None where it has no such token."""
+    """The id of [MASK], which masks words for a fine-tuned text backbone; None where it has no such token."""
     token: int | None = Tokenizer.from_file(str(backbones.text.tokenizer_file)).token_to_id("[MASK]")
     return token
 
 
 def fit_reduction(network: AAHR, cells: FeatureTable, seed: int) -> None:
-    """Fit the PCA of a network that has one on pictures of the training split, and keep it in the network."""
+    """Fit the PCA of a network that has one on images of the training split, and keep it in the network."""
     reduction = network.reduction
     if reduction is None:
         return
     if network.image_tail is not None:
-        cells = _behind_tail(network.image_tail, cells, seed)
+        cells = _tail_outputs(network.image_tail, cells, seed)
     mean, basis = fit_cell_pca(cells, reduction.basis.shape[1], seed=seed)
     reduction.mean.copy_(torch.from_numpy(mean))
     reduction.basis.copy_(torch.from_numpy(basis))
 
 
-def _behind_tail(tail: ImageTail, cells: FeatureTable, seed: int) -> FeatureTable:
-    """What the blocks that will be trained give for some of the pictures before they are."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:PICTURES_OF_PCA])
+def _tail_outputs(tail: ImageTail, cells: FeatureTable, seed: int) -> FeatureTable:
+    """The output of the blocks to be fine-tuned for some of the images, before training."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(cells))[:IMAGES_OF_PCA])
     with torch.inference_mode():
         found = move(map_in_chunks(tail, move(cells.batch(rows), device_of(tail)), IMAGES_AT_ONCE), torch.device("cpu"))
     return FeatureTable.of_regions(found.features.half().numpy(), np.arange(len(rows)), found.global_features.numpy())

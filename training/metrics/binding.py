@@ -1,18 +1,18 @@
 """Does a model bind attributes and relations to the right objects?
 
 A soft negative of a caption shows the same kinds of object and swaps one thing: an attribute (colour, size, count,
-place, time) or a relation. Together with the holders, the pictures of the same family for which the caption is true,
-they are the whole family of the caption's picture. A model that sees only a bag of objects cannot tell them apart.
+place, time) or a relation. Together with the holders, the images of the same family for which the caption is true,
+they are the whole family of the caption's image. A model that sees only a bag of objects cannot tell them apart.
 
 Two figures, text to image, on 0-100:
 
 - `binding_accuracy`, the headline: share of captions with soft negatives for which a holder is before every soft
   negative, which is recall@1 in a gallery of the family alone. It is what a person who searches meets, its unit is the
-  query as with every other recall, and one wrong picture in front is a wrong answer however many others stand behind.
+  query as with every other recall, and one wrong image in front is a wrong answer however many others stand behind.
 - `binding_pairs`: share of all pairs of a holder and a soft negative that are in the right order. A random score has
   exactly 50, whatever the number of soft negatives, so it compares data sets and swaps of unequal size.
 
-Both are also given per swap, against the soft negatives of this swap alone. A tie is not "before".
+Both are also computed per swap, against the soft negatives of this swap alone. A tie is not "before".
 """
 
 from collections.abc import Mapping

@@ -20,7 +20,7 @@ Relevance = NDArray[np.bool_]
 def first_positive_ranks(similarity: Scores, relevant: Relevance) -> NDArray[np.int64]:
     """Per query, how many irrelevant items score at least as high as its best relevant one.
 
-    Both arguments are [Q, items of the gallery]; gives [Q], 0 is best.
+    Both arguments are [Q, items of the gallery]; returns [Q], 0 is best.
     """
     blocks = [slice(start, start + QUERIES_AT_ONCE) for start in range(0, len(similarity), QUERIES_AT_ONCE)]
     return np.concatenate([_first_positive_ranks(similarity[block], relevant[block]) for block in blocks])
@@ -33,13 +33,13 @@ def _first_positive_ranks(similarity: Scores, relevant: Relevance) -> NDArray[np
 
 
 def image_to_text_ranks(similarity: Scores, image_of_caption: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Per image, how many captions of others score at least as high as its best own: [N, M] gives [N], 0 is best."""
+    """Per image, how many captions of others score at least as high as its best own: [N, M] to [N], 0 is best."""
     own = image_of_caption[None, :] == np.arange(len(similarity))[:, None]
     return first_positive_ranks(similarity, own)
 
 
 def text_to_image_ranks(similarity: Scores, image_of_caption: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Per caption, how many images score at least as high as its own: similarity [N, M] gives [M]."""
+    """Per caption, how many images score at least as high as its own: similarity [N, M] to [M]."""
     positive = similarity[image_of_caption, np.arange(similarity.shape[1])]
     ranks: NDArray[np.int64] = (similarity >= positive).sum(axis=0) - 1
     return ranks

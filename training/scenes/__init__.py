@@ -1,4 +1,4 @@
-"""Drawn scenes of which it is known exactly which captions hold for which pictures. Needs no torch."""
+"""Drawn scenes of which it is known exactly which captions hold for which images. Needs no torch."""
 
 from training.scenes.dataset import make_scenes
 from training.scenes.generate import SceneSummary, generator_version, write_scenes

@@ -1,6 +1,6 @@
 """A background while it is painted, and the brush strokes that all places share.
 
-All lengths are in pixels of the canvas, which has SCALE times the side of the finished picture.
+All lengths are in pixels of the canvas, which has SCALE times the side of the finished image.
 """
 
 from math import pi, sin
@@ -9,11 +9,11 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.scenes.facts import PICTURE_SIDE
+from training.scenes.facts import IMAGE_SIDE
 from training.scenes.pen import Colour, mixed
 
 SCALE = 2
-SIDE = PICTURE_SIDE * SCALE
+SIDE = IMAGE_SIDE * SCALE
 NIGHT_SHADE = (22, 26, 62)
 
 # The colours at the top and at the bottom, a few to choose from.
@@ -27,7 +27,7 @@ class Backdrop:
     """A background while it is painted. `tint` darkens every ground colour at night."""
 
     def __init__(self, time: str, horizon: int, rng: Random) -> None:
-        """`horizon` is in pixels of the finished picture."""
+        """`horizon` is in pixels of the finished image."""
         self.rng = rng
         self.is_night = time == "night"
         self.horizon = horizon * SCALE

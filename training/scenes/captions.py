@@ -1,4 +1,4 @@
-"""Five captions for a picture, each with the claims that it makes: relations, lists, parts, settings."""
+"""Five captions for an image, each with the claims that it makes: relations, lists, parts, settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ class Caption:
 
 
 def captions_of(facts: Facts, rng: Random) -> list[Caption]:
-    """CAPTIONS_PER_IMAGE captions with different texts, all of them true of the picture."""
+    """CAPTIONS_PER_IMAGE captions with different texts, all of them true of the image."""
     if len(facts.groups) == 1:
         forms: list[Form] = [_one_group, _one_group, _in_setting, _in_setting, _one_thing]
     else:
@@ -37,7 +37,7 @@ Form = Callable[[Facts, Random], Claims]
 
 
 def _describe(facts: Facts, position: int, rng: Random, colour: float = 0.7, size: float = 0.35) -> GroupClaim:
-    """One group of the picture, with each attribute stated at the given probability."""
+    """One group of the image, with each attribute stated at the given probability."""
     group = facts.groups[position]
     loose = group.count > 1 and rng.random() < 0.15
     return GroupClaim(

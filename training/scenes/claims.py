@@ -1,10 +1,10 @@
-"""What a caption claims, and when a claim holds for a picture.
+"""What a caption claims, and when a claim holds for an image.
 
 A caption claims some groups of objects, relations between them, and perhaps the place and the time. It holds for a
-picture if its groups can be assigned to different groups of the picture so that every stated attribute, every relation,
-the place and the time are true. What a caption does not state is free: a picture may hold more than its caption says.
+image if its groups can be assigned to different groups of the image so that every stated attribute, every relation,
+the place and the time are true. What a caption does not state is free: an image may hold more than its caption says.
 
-Counts: a group is everything of its kind in a picture. "a ball" and "two balls" state the exact number ("a ball" does
+Counts: a group is everything of its kind in an image. "a ball" and "two balls" state the exact number ("a ball" does
 not hold for three), "some balls" states at least two.
 """
 
@@ -59,14 +59,14 @@ class Claims:
         return Claims(self.groups, (), self.place, self.time)
 
     def hold_for(self, facts: Facts) -> bool:
-        """Whether some assignment of the claimed groups to different groups of the picture makes everything true."""
+        """Whether some assignment of the claimed groups to different groups of the image makes everything true."""
         if self.place not in (None, facts.place) or self.time not in (None, facts.time):
             return False
         assignments = permutations(range(len(facts.groups)), len(self.groups))
         return any(self._true_under(assignment, facts) for assignment in assignments)
 
     def _true_under(self, assignment: Sequence[int], facts: Facts) -> bool:
-        """`assignment[i]` is the position of the picture's group that claimed group i stands for."""
+        """`assignment[i]` is the position of the image's group that claimed group i stands for."""
         fits = all(claim.fits(facts.groups[at]) for claim, at in zip(self.groups, assignment, strict=True))
         return fits and all(
             Relation(assignment[subject], name, assignment[target]) in facts.relations
@@ -75,14 +75,14 @@ class Claims:
 
 
 class FactIndex:
-    """Finds the pictures of a data set for which claims hold, without a look at each picture.
+    """Finds the images of a data set for which claims hold, without a look at each image.
 
-    An inverted index: for every description of one group that a caption can give, the pictures that hold such a group.
+    An inverted index: for every description of one group that a caption can give, the images that hold such a group.
     The candidates for a caption are the intersection over its groups, place and time; only they are examined.
     """
 
     def __init__(self, facts: Sequence[Facts]) -> None:
-        """`facts[image_id]` are the facts of that picture."""
+        """`facts[image_id]` are the facts of that image."""
         self._facts = facts
         self._images: dict[object, set[int]] = {}
         self._answers: dict[Claims, list[int]] = {}
@@ -91,7 +91,7 @@ class FactIndex:
                 self._images.setdefault(key, set()).add(image_id)
 
     def images_of(self, claims: Claims) -> list[int]:
-        """The ids of all pictures for which `claims` hold, ascending."""
+        """The ids of all images for which `claims` hold, ascending."""
         if claims not in self._answers:
             candidates = self._candidates(claims)
             self._answers[claims] = [image for image in candidates if claims.hold_for(self._facts[image])]
@@ -106,7 +106,7 @@ class FactIndex:
 
 
 def _keys(facts: Facts) -> Iterator[object]:
-    """Everything that a caption can state of this picture in one piece."""
+    """Everything that a caption can state of this image in one piece."""
     yield "place", facts.place
     yield "time", facts.time
     for group in facts.groups:

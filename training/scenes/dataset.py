@@ -1,4 +1,4 @@
-"""The whole data set as data, before any picture is drawn: scenes, captions, and what holds for what."""
+"""The whole data set as data, before any image is drawn: scenes, captions, and what holds for what."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ SPLIT_CYCLE = ("train", "val", "test", *["train"] * 7)
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture to be drawn, with its captions."""
+    """One image to be drawn, with its captions."""
 
     image_id: int
     family: int
@@ -32,7 +32,7 @@ class Scene:
 
     @property
     def split(self) -> str:
-        """Whole families share a split, so that no near copy of a test picture is trained on."""
+        """Whole families share a split, so that no near copy of a test image is trained on."""
         return SPLIT_CYCLE[self.family % len(SPLIT_CYCLE)]
 
 

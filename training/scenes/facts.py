@@ -1,16 +1,16 @@
 """What is true of a drawn scene: groups of objects with their boxes, and the relations that the boxes stand in.
 
-Boxes are (left, top, right, bottom) in pixels of the picture, y downwards. A group is everything of its kind in the
-picture; no two groups of one picture share a kind or a colour, so that "two balls" or "something red" has one meaning.
+Boxes are (left, top, right, bottom) in pixels of the image, y downwards. A group is everything of its kind in the
+image; no two groups of one image share a kind or a colour, so that "two balls" or "something red" has one meaning.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-PICTURE_SIDE = 224
+IMAGE_SIDE = 224
 MARGIN = 6
-"""Free pixels between two hulls that are called apart, and between an object and the edge of the picture."""
+"""Free pixels between two hulls that are called apart, and between an object and the edge of the image."""
 
 CLEAR_OVERLAP = 0.5
 """Two hulls that are not apart on an axis share at least this part of the shorter one."""
@@ -63,7 +63,7 @@ class Relation(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is true of one picture; `boxes[i]` are the boxes of the objects of `groups[i]`."""
+    """All that is true of one image; `boxes[i]` are the boxes of the objects of `groups[i]`."""
 
     time: str
     place: str

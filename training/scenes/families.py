@@ -23,7 +23,7 @@ Edit = Callable[[Plan, Random], Plan | None]
 def family(rng: Random) -> list[Scene]:
     """FAMILY_SIZE scenes: a base, one with other colours, one with another relation, one with one other change.
 
-    Where an edit does not apply to the base (a single object has no relation) or does not fit into the picture,
+    Where an edit does not apply to the base (a single object has no relation) or does not fit into the image,
     another one takes its place.
     """
     while True:

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from model.errors import DataError
 from training.scenes.dataset import Scene, describe_dataset, make_scenes
-from training.scenes.picture import draw_scene
+from training.scenes.drawing import draw_scene
 
 JSON_NAME = "scenes.json"
 UNFINISHED_NAME = "scenes.unfinished.json"
@@ -76,11 +76,11 @@ def _arguments(path: Path) -> dict[str, object] | None:
 
 
 def _write(out: Path, scenes: Sequence[Scene], seed: int) -> SceneSummary:
-    """Pictures first: `scenes.json` appears when everything that it names is there."""
+    """Images first: `scenes.json` appears when everything that it names is there."""
     for scene in track(scenes, description="Drawing scenes", console=Console(stderr=True)):
-        picture = draw_scene(scene.facts, scene.stage, Random(f"picture {scene.image_id} of {seed}"))
+        image = draw_scene(scene.facts, scene.stage, Random(f"picture {scene.image_id} of {seed}"))
         # Full colour resolution: the colour of small things is what captions speak of.
-        picture.save(out / "images" / scene.filename, quality=90, subsampling=0)
+        image.save(out / "images" / scene.filename, quality=90, subsampling=0)
     described = describe_dataset(scenes, seed)
     unfinished = out / UNFINISHED_NAME
     unfinished.write_text(json.dumps(described, separators=(",", ":")) + "\n")

@@ -5,8 +5,8 @@ from itertools import combinations
 from random import Random
 
 from training.scenes.facts import (
+    IMAGE_SIDE,
     MARGIN,
-    PICTURE_SIDE,
     Box,
     Facts,
     Group,
@@ -47,7 +47,7 @@ class Stage:
 
 
 def place_groups(plan: Plan, stage: Stage, rng: Random) -> Facts | None:
-    """The scene with positions, or None where none was found: the plan may be too full for the picture."""
+    """The scene with positions, or None where none was found: the plan may be too full for the image."""
     for _ in range(ATTEMPTS):
         boxes = _propose(plan, stage, rng)
         if boxes is not None and _is_acceptable(plan, [hull(group) for group in boxes]):
@@ -63,7 +63,7 @@ def _is_acceptable(plan: Plan, hulls: list[Box]) -> bool:
 
 
 def _propose(plan: Plan, stage: Stage, rng: Random) -> list[tuple[Box, ...]] | None:
-    """Boxes of each group, inside the picture and in the group's zone; None where a group does not fit."""
+    """Boxes of each group, inside the image and in the group's zone; None where a group does not fit."""
     proposal: list[tuple[Box, ...]] = []
     for position in reversed(range(len(plan.groups))):
         carrier = hull(proposal[-1]) if position == 0 and "on" in plan.target else None
@@ -126,7 +126,7 @@ def _corner_on(carrier: Box, block: Box, rng: Random) -> tuple[int, int] | None:
 
 
 def _corner_in(zone: Zone, block: Box, stage: Stage, rng: Random) -> tuple[int, int] | None:
-    free = PICTURE_SIDE - 2 * MARGIN - block.width
+    free = IMAGE_SIDE - 2 * MARGIN - block.width
     lowest, highest = _vertical_range(zone, block.height, stage)
     if free < 0 or highest < MARGIN or lowest < highest:
         return None
@@ -138,6 +138,6 @@ def _vertical_range(zone: Zone, height: int, stage: Stage) -> tuple[int, int]:
     if zone == "air":
         return stage.ground - 16 - height, MARGIN
     if zone == "water":
-        return PICTURE_SIDE - MARGIN - height, stage.horizon + 18
+        return IMAGE_SIDE - MARGIN - height, stage.horizon + 18
     line = stage.ground if zone == "ground" else stage.horizon + 12
     return line - height + 3, line - height - 3

@@ -1,4 +1,4 @@
-"""Draws shapes given in unit coordinates into one box of a picture: (0, 0) is its top left, (1, 1) its bottom right."""
+"""Draws shapes given in unit coordinates into one box of an image: (0, 0) is its top left, (1, 1) its bottom right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

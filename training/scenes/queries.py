@@ -1,11 +1,11 @@
-"""Captions that point at one picture of a gallery: questions with one right answer."""
+"""Captions that point at one image of a gallery: questions with one right answer."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 
 class UniqueCaption(NamedTuple):
-    """`text` holds for the picture `image_id`, stored as `filename`, and for no other of the gallery."""
+    """`text` holds for the image `image_id`, stored as `filename`, and for no other of the gallery."""
 
     text: str
     image_id: int
@@ -14,7 +14,7 @@ class UniqueCaption(NamedTuple):
 
 
 def unique_captions(scenes: Mapping[str, Any], image_ids: Collection[int]) -> list[UniqueCaption]:
-    """The captions of the gallery's pictures that hold for exactly one picture of it, in order of their ids.
+    """The captions of the gallery's images that hold for exactly one image of it, in order of their ids.
 
     `scenes` is the content of `scenes.json`, `image_ids` the gallery. Ids that are not in `scenes` are left out.
     """

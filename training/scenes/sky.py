@@ -1,12 +1,12 @@
 """The sky by day and by night: clouds or stars, the sun or the moon."""
 
 from training.scenes.backdrop import SCALE, Backdrop
-from training.scenes.facts import PICTURE_SIDE, Facts, hull
+from training.scenes.facts import IMAGE_SIDE, Facts, hull
 from training.scenes.pen import Colour
 
 SUN_COLUMNS = (24, 60, 112, 164, 200)
 SUN_ROOM = 56
-"""Objects that lie wholly below this height never hide the sun; both in pixels of the finished picture."""
+"""Objects that lie wholly below this height never hide the sun; both in pixels of the finished image."""
 
 
 def paint_sky(backdrop: Backdrop, facts: Facts) -> None:
@@ -26,7 +26,7 @@ def _free_column(facts: Facts) -> int:
     high = [box for box in map(hull, facts.boxes) if box.top < SUN_ROOM]
 
     def room(x: int) -> int:
-        return min((max(box.left - x, x - box.right) for box in high), default=abs(PICTURE_SIDE // 2 - x))
+        return min((max(box.left - x, x - box.right) for box in high), default=abs(IMAGE_SIDE // 2 - x))
 
     return SCALE * max(SUN_COLUMNS, key=room)
 

@@ -1,4 +1,4 @@
-"""What is true of what in one split of drawn scenes, as matrices over its pictures and captions."""
+"""What is true of what in one split of drawn scenes, as matrices over its images and captions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class SceneTruth:
     """All matrices are [N, M], over the images and captions of one split.
 
     Attributes:
-        holds: for which pictures a caption is true, its own included.
-        holders: the same within the family of the caption's picture.
-        soft_negatives: by what was swapped ("attribute", "relation"), the pictures of the family for which it is false.
+        holds: for which images a caption is true, its own included.
+        holders: the same within the family of the caption's image.
+        soft_negatives: by what was swapped ("attribute", "relation"), the images of the family for which it is false.
     """
 
     holds: NDArray[np.bool_]
@@ -47,7 +47,7 @@ class SceneTruth:
 
 
 def load_scene_truth(json_file: Path, dataset: ImageTextDataset) -> SceneTruth:
-    """The truth of `scenes.json` for the images and captions of `dataset`; pictures of other splits are left out.
+    """The truth of `scenes.json` for the images and captions of `dataset`; images of other splits are left out.
 
     Raises DataError for a file without `holds` and `soft_negatives`, captions of the dataset that are not in it, and
     captions of which none has a soft negative.

@@ -15,7 +15,7 @@ TIMES = ("day", "night")
 SIZES = ("small", "medium", "large")
 MAX_COUNT = 4
 
-# Square root of the area of one object's box, in pixels of the 224-pixel picture: a factor of 1.5 keeps sizes apart.
+# Square root of the area of one object's box, in pixels of the 224-pixel image: a factor of 1.5 keeps sizes apart.
 EXTENT = {"small": 35, "medium": 54, "large": 83}
 
 # sRGB of a lit surface. Colours are far enough apart to be told from one another under both lights.

@@ -82,7 +82,8 @@ class Writer:
             self._connection.load(name)
             for page in self._connection.pages(name, base.visible, ALL_FIELDS):
                 kept = [reborn(row, self.number) for row in page if row["key"] not in gone]
-                self._insert(self.number, modality, kept, tally)
+                for start in range(0, len(kept), PAGE_ROWS):
+                    self._insert(self.number, modality, kept[start : start + PAGE_ROWS], tally)
 
     def _insert(self, generation: int, modality: Modality, rows: list[Row], tally: Tally) -> None:
         if rows:

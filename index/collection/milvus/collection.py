@@ -1,23 +1,25 @@
 """One version of a Milvus store, open for reading."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.collection import Hit, Ordering, SearchOptions
+from index.collection import Hit, Ordering, SearchOptions, checked_queries
 from index.collection.milvus.catalog import Catalog
 from index.collection.milvus.connection import PAGE_ROWS, Connection
-from index.collection.milvus.expressions import both, quoted
+from index.collection.milvus.expressions import quoted
+from index.collection.milvus.known import MilvusKnown
 from index.collection.milvus.manifest import MilvusManifest
 from index.collection.milvus.matching import Matching
 from index.collection.milvus.ranking import Ranked, Rows, Wanted, best_rows, scan
-from index.collection.milvus.schema import ITEM_FIELDS, item_of, key_of
+from index.collection.milvus.schema import ITEM_FIELDS, item_of, key_of, row_key
 from index.items import Embeddings, Item, Modality
+from index.known import Known
 from index.manifest import IndexedModel
+from index.sources.images import image_file
 from model.errors import InvalidInput, ItemNotFound
 
 # Milvus searches no further than this, offset and limit together.
@@ -76,8 +78,9 @@ class MilvusCollection:
         """Where that model lay when the version was written."""
         return Path(self.model.directory)
 
-    def known(self) -> None:
-        """Nothing: fetching a vector from a server takes as long as embedding a small image."""
+    def known(self) -> Known:
+        """The rows of the version."""
+        return MilvusKnown(self.model.model_id, f"{self.name}/{self.version}/{self.index_id}", self.rows)
 
     @property
     def images_root(self) -> Path:
@@ -115,6 +118,12 @@ class MilvusCollection:
         items = self._items(target, {row.pk for page in pages for row in page})
         return [[Hit(row.score, items[row.pk]) for row in page] for page in pages]
 
+    def items(self, modality: Modality) -> Iterator[Item]:
+        """All items of one modality, a page of them in memory."""
+        rows = self.rows[modality]
+        for page in self._connection.pages(rows.name, rows.visible, ITEM_FIELDS):
+            yield from (item_of(modality, row) for row in page)
+
     def item(self, item_id: str) -> Item:
         """The item of this id; raises ItemNotFound."""
         return self._find(item_id)[0]
@@ -125,27 +134,14 @@ class MilvusCollection:
 
     def image_path(self, item_id: str) -> Path:
         """The image file of an item (of a caption: of its image); raises ItemNotFound."""
-        uri = self.item(item_id).uri
-        root = Path(os.path.realpath(self.images_root))
-        path = Path(os.path.realpath(root / uri))
-        if not path.is_relative_to(root) or not path.is_file():
-            raise ItemNotFound(f"the image {uri!r:.80} is not below the images root; rebuild the index")
-        return path
+        return image_file(self.images_root, self.item(item_id).uri)
 
     def close(self) -> None:
         """Disconnect."""
         self._connection.close()
 
     def _checked(self, queries: Embeddings, options: SearchOptions) -> Embeddings:
-        queries = np.ascontiguousarray(queries, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.model.dimension:
-            raise InvalidInput(
-                f"queries of shape {queries.shape} do not fit an index of dimension {self.model.dimension}"
-            )
-        if not np.isfinite(queries).all():
-            raise InvalidInput("the embedding of a query has values that are not finite")
-        if options.limit < 1 or options.offset < 0:
-            raise InvalidInput(f"limit {options.limit} must be at least 1 and offset {options.offset} at least 0")
+        queries = checked_queries(queries, self.model.dimension, options)
         known = _PARAMS[self.manifest.index_kind]
         for name, value in (options.params or {}).items():
             if name not in known:
@@ -184,8 +180,10 @@ class MilvusCollection:
         return found
 
     def _find(self, item_id: str) -> tuple[Item, NDArray[np.float32]]:
+        # By primary key, which is a look-up everywhere; by `key` Milvus Lite would read all rows.
+        among = f"pk in {quoted([row_key(key_of(item_id), born) for born in self.manifest.lineage])}"
         for modality, rows in self.rows.items():
-            found = rows.query(both(rows.visible, f'key == "{key_of(item_id)}"'), (*ITEM_FIELDS, "vector"))
-            if found:
-                return item_of(modality, found[0]), np.asarray(found[0]["vector"], np.float32)
+            for row in rows.query(among, (*ITEM_FIELDS, "died", "vector")):
+                if row["died"] not in self.manifest.lineage:
+                    return item_of(modality, row), np.asarray(row["vector"], np.float32)
         raise ItemNotFound(f"no item of index version {self.version} has the id {item_id!r:.80}")

@@ -15,6 +15,9 @@ BUILD_SECONDS = 3600
 # Rows of one request: below the 64 MB that a request may have, at up to 64 KB of text a row.
 PAGE_ROWS = 500
 
+# Milvus Lite reads and sorts all rows for every page, but takes pages of any size below 16,384.
+_LITE_PAGE_ROWS = 16_000
+
 Row = dict[str, Any]
 
 _NOT_FOUND = 100
@@ -118,7 +121,7 @@ class Connection:
         pages = self._call(
             "query_iterator",
             name,
-            batch_size=rows,
+            batch_size=_LITE_PAGE_ROWS if self.location.lite else rows,
             filter=expression,
             output_fields=list(fields),
             timeout=CALL_SECONDS,
@@ -190,6 +193,7 @@ class Connection:
             ) from error
 
     def _reason(self, error: Exception) -> str:
-        text = str(getattr(error, "message", "") or error).strip()
+        details = getattr(error, "details", None)  # of an error of grpc, whose own text has many lines
+        text = str(getattr(error, "message", "") or (details() if callable(details) else error)).strip()
         line = text.splitlines()[0] if text else type(error).__name__
         return (line.replace(self._token, "***") if self._token else line)[:300]

@@ -71,7 +71,7 @@ def _filter(filter: Filter, any_row_has: AnyRowHas) -> Expression:
     texts = [one.text for one in should if one.text is not None]
     if should and len(texts) == len(should):
         parts.append(" or ".join(f"({text})" for text in texts))
-    # The rows that may match are no rows that surely do not: only what is exact can be taken away.
+    # Rows that may match cannot be subtracted: only what is exact can be taken away.
     parts += [NOTHING if one.text is None else f"not ({one.text})" for one in must_not if one.exact]
     exact = all(one.exact for one in (*must, *should, *must_not))
     return Expression(" and ".join(f"({part})" for part in parts) or None, exact)

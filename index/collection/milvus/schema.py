@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from index.collection.milvus.connection import PAGE_ROWS, Row
 from index.collection.milvus.terms import terms_of
 from index.items import Item, Modality
+from index.known import text_digest
 from index.pending import PendingRows
 from model.errors import InvalidInput
 
@@ -42,11 +43,17 @@ def key_of(item_id: str) -> str:
     return hashlib.sha256(item_id.encode()).hexdigest()[:32]
 
 
+def row_key(key: str, born: int) -> str:
+    """The primary key of the row that version `born` wrote for the item of a key."""
+    return f"{key}-{born}"
+
+
 def data_fields(dimension: int) -> list[dict[str, Any]]:
     """The fields of a collection of items, as `Connection.create` takes them.
 
     `pk` is of one state of one item; `key` and `image_key` are digests of ids, for look-ups; `born` and `died` are the
-    numbers of the versions that wrote and that replaced or deleted the row (0: none); `digest` is of all that the item
+    numbers of the versions that wrote and that replaced or deleted the row (0: none); `fingerprint` is of the image
+    file's bytes, or of the caption's words; `digest` is of all that the item
     is; `terms` and `numbers` are what filters ask (see `terms.py`).
     """
     text = {"datatype": "VARCHAR", "max_length": MAX_TEXT_BYTES}
@@ -87,7 +94,8 @@ def check_rows(modality: Modality, rows: PendingRows) -> None:
                     f"the {field} of the {modality} {row['id']!r:.80} has {size} bytes; "
                     f"Milvus stores {MAX_TEXT_BYTES}: shorten it"
                 )
-        terms = len(terms_of(_item(modality, row))[0])
+        # A value makes at most five terms and takes up two bytes.
+        terms = len(terms_of(_item(modality, row))[0]) if len(row["payload"]) > MAX_TERMS // 5 else 0
         if terms > MAX_TERMS:
             raise InvalidInput(
                 f"the payload of the {modality} {row['id']!r:.80} makes {terms} terms to filter by; "
@@ -117,7 +125,7 @@ def item_of(modality: Modality, row: Row) -> Item:
 
 def reborn(row: Row, born: int) -> Row:
     """A row of ALL_FIELDS as version `born` writes it anew."""
-    return {**row, "pk": f"{row['key']}-{born}", "born": born, "died": 0}
+    return {**row, "pk": row_key(row["key"], born), "born": born, "died": 0}
 
 
 def _metadata(rows: PendingRows) -> Iterator[Row]:
@@ -131,12 +139,13 @@ def _item(modality: Modality, row: Row) -> Item:
 
 def _row(modality: Modality, metadata: Row, vector: NDArray[np.float32], born: int) -> Row:
     terms, numbers = terms_of(_item(modality, metadata))
-    fingerprint = metadata["fingerprint"].hex() if metadata["fingerprint"] else None
+    known_by = metadata["fingerprint"] if modality is Modality.IMAGE else text_digest(metadata["caption"] or "")
     key = key_of(metadata["id"])
+    fingerprint = known_by.hex() if known_by else None
     texts = {name: metadata[name] for name in ("id", "image_id", "uri", "caption", "payload")}
     return {
         **texts,
-        "pk": f"{key}-{born}",
+        "pk": row_key(key, born),
         "key": key,
         "image_key": key_of(metadata["image_id"]),
         "fingerprint": fingerprint,

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 from index.filters import ITEM_KEYS
@@ -17,8 +18,10 @@ Scalar = bool | int | float | str
 TokenKind = Literal["exists", "equals", "number", "several", "inexact"]
 
 _DIGITS = 24
+_TOKENS_KEPT = 65_536  # Most rows have the paths of others, and many of their values.
 
 
+@lru_cache(_TOKENS_KEPT)
 def token(kind: TokenKind, path: str, *value: str) -> str:
     """The token of a path, and for `equals` of a value in it: hexadecimal digits."""
     return hashlib.sha256(json.dumps([kind, path, *value]).encode()).hexdigest()[:_DIGITS]

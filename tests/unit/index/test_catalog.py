@@ -119,7 +119,7 @@ def test_a_version_that_is_gone(store: LocalStore, version: Path) -> None:
         store.open()
 
 
-@pytest.mark.parametrize("name", ["vectors.npy", "metadata.arrow", "ids.npy", "manifest.json"])
+@pytest.mark.parametrize("name", ["vectors.npy", "metadata.arrow", "ids.arrow", "manifest.json"])
 def test_a_changed_cut_or_missing_file_of_a_segment_is_refused(store: LocalStore, segment: Path, name: str) -> None:
     path = segment / name
     sound = path.read_bytes()

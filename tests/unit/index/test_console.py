@@ -6,7 +6,7 @@ from index.console import print_search
 from index.items import image_item_id
 from model.errors import ArtifactMismatch, ArtifactMissing, EmptyText, InvalidInput, TextTooLong, UnreadableImage
 from tests.artifacts import write_colour_model
-from tests.galleries import PICTURES, BuiltGallery, build_gallery
+from tests.galleries import IMAGES, BuiltGallery, build_gallery
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,12 @@ def test_a_sentence_finds_a_picture(gallery: BuiltGallery, capsys: pytest.Captur
     print_search(gallery.index, text="a blue picture")
     hit = first_hit(capsys)
     assert "img_" in hit
-    assert PICTURES["blue"] in hit
+    assert IMAGES["blue"] in hit
     assert "a blue square" in hit
 
 
 def test_a_picture_finds_a_caption(gallery: BuiltGallery, capsys: pytest.CaptureFixture[str]) -> None:
-    print_search(gallery.index, image=gallery.images / PICTURES["yellow"])
+    print_search(gallery.index, image=gallery.images / IMAGES["yellow"])
     hit = first_hit(capsys)
     assert "txt_" in hit
     assert "a yellow square" in hit
@@ -53,10 +53,10 @@ def test_the_target_and_the_limit_are_heeded(gallery: BuiltGallery, capsys: pyte
 def test_similar_pictures_and_a_note_without_captions(
     captionless: BuiltGallery, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_search(captionless.index, image=captionless.images / PICTURES["red"])
+    print_search(captionless.index, image=captionless.images / IMAGES["red"])
     shown = capsys.readouterr().out
     assert "note: this gallery has no captions: these are similar images" in shown
-    assert PICTURES["red"] in next(line for line in shown.splitlines() if "│ 1 " in line)
+    assert IMAGES["red"] in next(line for line in shown.splitlines() if "│ 1 " in line)
     print_search(captionless.index, text="red", target="text")
     shown = capsys.readouterr().out
     assert "no captions" in shown
@@ -79,7 +79,7 @@ def test_faulty_queries(gallery: BuiltGallery, tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(InvalidInput, match="exactly one"):
         print_search(gallery.index)
     with pytest.raises(InvalidInput, match="exactly one"):
-        print_search(gallery.index, text="red", image=gallery.images / PICTURES["red"])
+        print_search(gallery.index, text="red", image=gallery.images / IMAGES["red"])
     with pytest.raises(InvalidInput, match="'sound' is unknown; it is image or text"):
         print_search(gallery.index, text="red", target="sound")
     with pytest.raises(EmptyText):
@@ -90,7 +90,7 @@ def test_faulty_queries(gallery: BuiltGallery, tmp_path: Path, capsys: pytest.Ca
         with pytest.raises(UnreadableImage, match=name):
             print_search(gallery.index, image=tmp_path / name)
     print_search(gallery.index, text="red")
-    assert PICTURES["red"] in first_hit(capsys)
+    assert IMAGES["red"] in first_hit(capsys)
 
 
 def test_a_model_that_moved_can_be_given_and_a_foreign_one_is_refused(
@@ -104,14 +104,14 @@ def test_a_model_that_moved_can_be_given_and_a_foreign_one_is_refused(
     with pytest.raises(ArtifactMismatch, match="aahr index rebuild"):
         print_search(gallery.index, text="red", model_directory=tmp_path / "foreign")
     print_search(gallery.index, text="red", model_directory=moved)
-    assert PICTURES["red"] in first_hit(capsys)
+    assert IMAGES["red"] in first_hit(capsys)
 
 
 def test_a_gallery_that_moved_as_a_whole_still_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build_gallery(tmp_path / "before")
     (tmp_path / "before").rename(tmp_path / "after")
     print_search(tmp_path / "after" / "gallery-index", text="red")
-    assert PICTURES["red"] in first_hit(capsys)
+    assert IMAGES["red"] in first_hit(capsys)
 
 
 def test_ids_stay_whole_on_a_narrow_terminal(
@@ -119,4 +119,4 @@ def test_ids_stay_whole_on_a_narrow_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "64")
     print_search(gallery.index, text="red")
-    assert image_item_id(PICTURES["red"]) in first_hit(capsys)
+    assert image_item_id(IMAGES["red"]) in first_hit(capsys)

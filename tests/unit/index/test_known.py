@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index.embedding import KnownRows, Settings, embed_source
+from index.embedding import Settings, embed_source
 from index.embedding.encoder import Encoder
 from index.items import Modality
-from index.known import text_digest
+from index.known import KnownRows, text_digest
 from index.pending import PendingVersion
 from index.sources import Source, read_source
 from model.artifact import ModelArtifact

@@ -18,7 +18,7 @@ from service.errors import InvalidField, NotReadyError
 from service.schemas import SearchRequest, SearchResult
 from service.timing import Stopwatch
 from tests.artifacts import write_colour_model
-from tests.galleries import BuiltGallery, build_gallery, picture_bytes
+from tests.galleries import BuiltGallery, build_gallery, image_bytes
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_truncated_text_is_noted(engine: Engine) -> None:
 
 def test_without_captions_an_image_finds_images_and_says_so(tmp_path: Path) -> None:
     engine = Engine.load(build_gallery(tmp_path, captions=False).index, workers=1)
-    result = search(engine, image=picture_bytes("red"))
+    result = search(engine, image=image_bytes("red"))
     assert result.results[0].uri == "red.jpg"
     assert result.query.target == Modality.IMAGE
     assert "no captions" in result.query.notes[0]
@@ -81,7 +81,7 @@ def test_without_captions_an_image_finds_images_and_says_so(tmp_path: Path) -> N
 def test_damaged_image_leaves_the_engine_ready(engine: Engine) -> None:
     engine.warm_up()
     with pytest.raises(UnreadableImage):
-        search(engine, image=picture_bytes("red")[:100])
+        search(engine, image=image_bytes("red")[:100])
     engine.check_ready()
     assert search(engine, text="red").results
 

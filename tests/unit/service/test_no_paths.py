@@ -12,7 +12,7 @@ from model.errors import ArtifactError
 from model.runtime import Runtime
 from service.errors import internal_message
 from tests.artifacts import write_colour_model
-from tests.galleries import BuiltGallery, build_gallery, newest_segment, picture_bytes
+from tests.galleries import BuiltGallery, build_gallery, image_bytes, newest_segment
 from tests.unit.service.conftest import make_app, open_client, wait_until_ready
 
 RED = image_item_id("red.jpg")
@@ -86,7 +86,7 @@ def test_an_encoder_that_fails(
 ) -> None:
     for name in (broken, "warm_up"):
         monkeypatch.setattr(Runtime, name, fail_with(tmp_path))
-    query = {"files": {"image": picture_bytes("red")}} if broken == "encode_images" else {"json": {"text": "red"}}
+    query = {"files": {"image": image_bytes("red")}} if broken == "encode_images" else {"json": {"text": "red"}}
     for response in (client.post("/search", **query), client.get("/health/ready")):  # type: ignore[arg-type]
         assert (response.status_code, response.json()["error"]["code"]) == (503, "not_ready")
         assert str(tmp_path) not in response.text

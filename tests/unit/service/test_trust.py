@@ -8,12 +8,12 @@ from starlette.testclient import TestClient
 
 from service.settings import Settings
 from service.trust import HostNames, host_name
-from tests.galleries import BuiltGallery, picture_bytes
+from tests.galleries import BuiltGallery, image_bytes
 from tests.unit.service.conftest import make_app, open_client
 
 FOREIGN = {"Origin": "https://evil.example"}
 JSON: dict[str, Any] = {"json": {"text": "red"}}
-FORM: dict[str, Any] = {"files": {"image": picture_bytes("red")}}
+FORM: dict[str, Any] = {"files": {"image": image_bytes("red")}}
 
 
 def outcome(client: TestClient, method: str, path: str, **request: Any) -> tuple[int, str | None]:

@@ -8,8 +8,8 @@ from PIL import Image
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Path]:
-    """Ten pictures of random pixels."""
+def images(tmp_path: Path) -> list[Path]:
+    """Ten images of random pixels."""
     generator = np.random.default_rng(0)
     paths = [tmp_path / f"{number}.png" for number in range(10)]
     for path in paths:

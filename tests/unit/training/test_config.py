@@ -28,9 +28,9 @@ def test_overrides_take_toml_values_and_bare_words() -> None:
 
 
 def test_paths_of_data_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PICTURES", "/pictures")
-    config = load_config(MINI, ['data.flickr8k.images="$PICTURES/flickr8k"'])
-    assert config.data["flickr8k"].images == Path("/pictures/flickr8k")
+    monkeypatch.setenv("IMAGES", "/images")
+    config = load_config(MINI, ['data.flickr8k.images="$IMAGES/flickr8k"'])
+    assert config.data["flickr8k"].images == Path("/images/flickr8k")
 
 
 @pytest.mark.parametrize("side", ["image_backbone", "text_backbone"])
@@ -73,14 +73,14 @@ def test_what_cannot_run_is_refused_with_key_and_value(override: str, named: str
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("data.captioned.clip=clip", "`clip` sees the raw pictures .* set `images`"),
-        ("data.more.format=scenes", "data.more holds pictures, .* takes precomputed regions"),
+        ("data.captioned.clip=clip", "`clip` takes the raw images .* set `images`"),
+        ("data.more.format=scenes", "data.more holds images, .* takes precomputed regions"),
         ("model.image_backbone.name=clip", r"data\.captioned\.images is missing"),
         ("batch.flips=true", r"no mirror image .* leave batch\.flips"),
         ("data.captioned.directori=x", r"data\.captioned\.directori"),
     ],
 )
-def test_regions_and_pictures_are_told_apart(override: str, named: str) -> None:
+def test_regions_and_images_are_told_apart(override: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         load_config(PAPER, [override])
     assert load_config(PAPER, ["data.captioned.images=x", "data.captioned.clip=y"]).data["captioned"].clip == Path("y")

@@ -83,7 +83,7 @@ def test_backbones_and_their_network_go_to_the_device_together() -> None:
 
 
 def test_features_are_extracted_where_the_backbone_is(
-    tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are: ONNX Runtime is for the CPU."""
     monkeypatch.setattr("training.data.extraction.WORTH_AN_EXPORT", 1)
@@ -93,7 +93,7 @@ def test_features_are_extracted_where_the_backbone_is(
     assert len(text_feature_table(words, tokenizer, ["a dog", "a cat runs"], tmp_path, progress=False)) == 2
     colours = GpuColours()
     colours.to(META)
-    assert len(image_feature_table(colours, pictures, tmp_path, progress=False)) == 10
+    assert len(image_feature_table(colours, images, tmp_path, progress=False)) == 10
 
 
 def test_cells_are_reduced_where_the_network_is() -> None:

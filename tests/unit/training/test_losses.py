@@ -16,7 +16,7 @@ from training.losses import (
 
 
 def random_pairs(seed: int = 0) -> Pairs:
-    """4 images, 7 captions; images 0 and 3 are the same photograph under one id."""
+    """4 images, 7 captions; images 0 and 3 are the same image under one id."""
     generator = torch.Generator().manual_seed(seed)
     images = F.normalize(torch.randn(4, 6, generator=generator), dim=-1)
     texts = F.normalize(torch.randn(7, 6, generator=generator), dim=-1)
@@ -97,12 +97,12 @@ def test_info_nce_equals_loops() -> None:
 
 
 @pytest.mark.parametrize("loss", [DistanceWeightedTriplet(), HardNegativeTriplet(), InfoNCE()])
-def test_gradients_are_finite_and_a_batch_of_one_photograph_costs_nothing(loss: MatchingLoss) -> None:
+def test_gradients_are_finite_and_a_batch_of_one_image_costs_nothing(loss: MatchingLoss) -> None:
     torch.manual_seed(0)
     pairs = random_pairs()
     images = pairs.images.clone().requires_grad_()
     loss(pairs._replace(images=images)).backward()
     assert images.grad is not None
     assert images.grad.isfinite().all()
-    one_photograph = pairs._replace(image_ids=torch.full((4,), 10))
-    assert float(loss(one_photograph)) == pytest.approx(0.0, abs=1e-6)
+    one_image = pairs._replace(image_ids=torch.full((4,), 10))
+    assert float(loss(one_image)) == pytest.approx(0.0, abs=1e-6)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from index.collection import Ordering, SearchOptions
@@ -11,6 +12,8 @@ from index.collection.milvus import collection as milvus_collection
 from index.collection.milvus.store import MilvusStore
 from index.filters import parse_filter
 from index.items import Modality
+from index.known import text_digest
+from index.metadata import SCHEMA
 from index.pending import PendingRows
 from model.errors import ArtifactMissing, ConfigError, InvalidInput
 from tests.collections_data import Drawing, image_item, pending_rows, pending_version, unit_rows
@@ -177,3 +180,32 @@ def store_ids(store: MilvusStore, version: str | None = None) -> list[str]:
         found += sorted(hit.item.id for hit in hits)
     opened.close()
     return found
+
+
+def test_a_rebuild_is_told_what_the_version_knows(tmp_path: Path, path: Path) -> None:
+    drawing = Drawing(9)
+    rows = drawing.rows(5, 5)
+    fingerprints = [bytes([number]) * 32 for number in range(5)]
+    fingerprints[4] = fingerprints[3][:20] + bytes(12)  # Alike at the beginning: neither is taken for the other.
+    images = rows[IMAGE]
+    table = images.metadata.drop_columns("fingerprint").append_column(
+        SCHEMA.field("fingerprint"), pa.array(fingerprints, pa.binary(32))
+    )
+    store = lite_store(path)
+    store.publish(pending_version(tmp_path, {**rows, IMAGE: PendingRows(images.vectors, table)}))
+    known = store.open().known()
+    asked = [fingerprints[2], b"\xff" * 32, fingerprints[0], fingerprints[2][:31] + b"\xff", fingerprints[2]]
+    found, vectors = known(IMAGE, asked)
+    assert found.tolist() == [True, False, True, False, True]
+    assert np.array_equal(vectors, images.vectors[[2, 0, 2]])
+    captions = rows[TEXT].metadata["caption"].to_pylist()
+    found, vectors = known(TEXT, [text_digest(captions[1]), text_digest("no such")])
+    assert found.tolist() == [True, False]
+    assert np.array_equal(vectors, rows[TEXT].vectors[[1]])
+    assert known(TEXT, [])[0].tolist() == []
+    assert known.model_id == store.open().model.model_id
+
+    store.delete([table["id"][2].as_py()])
+    again = store.open().known()
+    assert again.key != known.key
+    assert again(IMAGE, asked[:1])[0].tolist() == [False]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from pymilvus import MilvusException
@@ -206,15 +207,23 @@ def test_one_writer_at_a_time(tmp_path: Path, path: Path, monkeypatch: pytest.Mo
         other.compact()
 
 
+class LateAnswer(grpc.RpcError):
+    """What grpc raises where no answer comes in time."""
+
+    def details(self) -> str:
+        return "disk full of S3cret-token"
+
+
+@pytest.mark.parametrize("error", [MilvusException(message="disk full of S3cret-token\nand more"), LateAnswer()])
 def test_a_server_that_fails_is_an_error_and_the_next_change_works(
-    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, drawing = lite_store(path), Drawing(0)
     store.publish(pending_version(tmp_path, drawing.rows(2, 2)))
     before = read(store)
 
     def fail(*_: object, **__: object) -> None:
-        raise MilvusException(message="disk full of S3cret-token\nand more")
+        raise error
 
     monkeypatch.setattr(store._connection._client, "insert", fail)
     monkeypatch.setattr(store._connection, "_token", "S3cret-token")

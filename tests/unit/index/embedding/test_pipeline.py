@@ -25,7 +25,7 @@ from model.preprocess import decode_image
 from model.runtime import Runtime
 from tests.artifacts import write_colour_model, write_region_model
 from tests.embedded import SHARD, contents, uris, write_source
-from tests.galleries import write_picture
+from tests.galleries import write_image
 from tests.unit.index.sources.test_tar import write_tar
 
 REPOSITORY = Path(__file__).parents[4]
@@ -80,7 +80,7 @@ def test_the_number_of_workers_changes_nothing(model: ModelArtifact, source: Sou
 
 
 def test_equal_captions_and_ids_that_were_given(model: ModelArtifact, tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.jpg", "red")
+    write_image(tmp_path / "a.jpg", "red")
     table = tmp_path / "t.jsonl"
     table.write_text('{"image": "a.jpg", "id": "mine", "captions": ["", "a dog", "a dog"], "n": {"x": 1}}\n')
     pending = embed_source(read_source(table), model, tmp_path / "work")
@@ -184,7 +184,7 @@ def test_too_many_rejects_end_the_run_with_reasons_and_remedy(model: ModelArtifa
 
 
 def test_found_files_that_cannot_be_images_count_as_rejects(model: ModelArtifact, tmp_path: Path) -> None:
-    write_picture(tmp_path / "images" / "a.jpg", "red")
+    write_image(tmp_path / "images" / "a.jpg", "red")
     for name in ("b.jpg", "c.jpg"):
         (tmp_path / "images" / name).symlink_to("/etc/hostname")
     with pytest.raises(DataError, match=r"2 of 3 images .*b\.jpg: the link leads out"):

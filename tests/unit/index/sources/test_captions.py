@@ -4,6 +4,7 @@ import pytest
 
 from index.sources.captions import match_captions
 from index.sources.records import Caption, DescribedImage, normal_uri
+from model.datasets.strict_json import parse_json
 from model.errors import DataError
 
 PATH = Path("captions.json")
@@ -28,3 +29,13 @@ def test_two_images_that_can_only_be_one_image_are_refused() -> None:
 @pytest.mark.parametrize(("name", "uri"), [("./a//b.jpg", "a/b.jpg"), ("a.jpg", "a.jpg"), ("../a.jpg", "../a.jpg")])
 def test_paths_are_written_as_in_the_gallery(name: str, uri: str) -> None:
     assert normal_uri(name) == uri
+
+
+@pytest.mark.parametrize("text", ["NaN", '{"a": Infinity}', "[-Infinity]", r'"\ud800"', "{", "1" * 5000])
+def test_json_that_an_answer_could_not_carry_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+
+
+def test_escaped_characters_outside_of_the_basic_plane_are_taken() -> None:
+    assert parse_json(r'["\ud83d\udc15"]') == ["🐕"]

@@ -131,7 +131,7 @@ def test_reduced_items_keep_padding_unless_the_grid_is_coarser() -> None:
     assert coarse.mask.tolist() == [[True], [True]]
 
 
-def test_groups_of_like_length_give_what_one_batch_gives() -> None:
+def test_buckets_by_length_return_what_one_batch_returns() -> None:
     torch.manual_seed(5)
     network = AAHR(tiny_config(), DIMENSIONS, DIMENSIONS).eval()
     item = padded_item([6, 1, 3, 6, 2], cells=8)

@@ -10,7 +10,7 @@ from service.cache import keys
 from service.cache.keys import key_prefix, shape_of_results
 from service.engine import Engine
 from service.schemas import SearchResult
-from tests.galleries import build_gallery, write_picture
+from tests.galleries import build_gallery, write_image
 
 
 def test_model_index_and_shape_are_in_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_a_changed_gallery_has_other_keys(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
     engine = Engine.load(gallery.index, workers=1)
     before = engine.served.key_prefix
-    write_picture(gallery.images / "cyan.jpg", "cyan")
+    write_image(gallery.images / "cyan.jpg", "cyan")
     gallery.publish()
     engine.reload()
     assert engine.served.key_prefix != before

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.artifacts import write_colour_model
-from tests.galleries import BuiltGallery, build_gallery, newest_segment, write_picture
+from tests.galleries import BuiltGallery, build_gallery, newest_segment, write_image
 from tests.unit.service.conftest import make_app, open_client
 
 
@@ -14,7 +14,7 @@ def test_reload_serves_the_new_version_with_fresh_answers(tmp_path: Path) -> Non
     with open_client(make_app(gallery.index)) as client:
         query = {"text": "magenta", "limit": 1}
         assert client.post("/search", json=query).json()["results"][0]["uri"] != "magenta.jpg"
-        write_picture(gallery.images / "magenta.jpg", "magenta")
+        write_image(gallery.images / "magenta.jpg", "magenta")
         gallery.publish()
         name = gallery.index.name
         assert client.post("/admin/reload").json() == {

@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from index.items import image_item_id, text_item_id
-from tests.galleries import build_gallery, picture_bytes
+from tests.galleries import build_gallery, image_bytes
 from tests.unit.service.conftest import make_app, open_client
 
 RED = image_item_id("red.jpg")
@@ -56,7 +56,7 @@ def test_unknown_items(client: TestClient, item: str, suffix: str) -> None:
 def test_file_that_is_gone_leads_out_or_is_not_an_image(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
     secret = tmp_path / "secret.jpg"
-    secret.write_bytes(picture_bytes("black"))
+    secret.write_bytes(image_bytes("black"))
     (gallery.images / "red.jpg").unlink()
     (gallery.images / "green.jpg").write_text("<script>alert(1)</script>")
     (gallery.images / "blue.jpg").unlink()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.galleries import BuiltGallery, build_gallery, picture_bytes
+from tests.galleries import BuiltGallery, build_gallery, image_bytes
 from tests.unit.service.conftest import make_app, open_client
 
 
@@ -65,7 +65,7 @@ def test_errors_are_not_cached(client: TestClient) -> None:
 # WebP, GIF and PNG come as they are; the runtime sees upright RGB.
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_image_as_base64_data_uri_and_file_are_one_query(client: TestClient, kind: str) -> None:
-    image = picture_bytes("blue", kind)
+    image = image_bytes("blue", kind)
     encoded = base64.b64encode(image).decode()
     answers = [
         client.post("/search", json={"image": encoded, "limit": 2}).json(),
@@ -105,7 +105,7 @@ def test_offset_above_the_limit_that_info_names_is_refused(client: TestClient) -
 def test_gallery_without_captions(tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = build_gallery(tmp_path_factory.mktemp("bare"), captions=False)
     with open_client(make_app(bare.index)) as client:
-        answer = client.post("/search", files={"image": picture_bytes("red")}).json()
+        answer = client.post("/search", files={"image": image_bytes("red")}).json()
     assert answer["results"][0]["uri"] == "red.jpg"
     assert answer["query"]["target"] == "image"
     assert "no captions" in answer["query"]["notes"][0]

@@ -12,7 +12,7 @@ from tests.tiny_transformers import WORDS, write_tokenizer
 
 
 class ColourGrid(ImageBackbone):
-    """Mean colours of 2 x 2 cells of pictures of 8 x 8, times a gain."""
+    """Mean colours of 2 x 2 cells of images of 8 x 8, times a gain."""
 
     def __init__(self, fingerprint: str = "first", gain: float = 1.0) -> None:
         super().__init__("colour-grid", fingerprint, local_dimension=3, global_dimension=3)
@@ -20,10 +20,10 @@ class ColourGrid(ImageBackbone):
             size=8, mean=(0.5,) * 3, std=(0.5,) * 3, resize="squash", interpolation="bilinear"
         )
         self.gain = nn.Parameter(torch.tensor(gain))
-        self.pictures = 0
+        self.images = 0
 
     def forward(self, pixels: Tensor) -> LocalFeatures:
-        self.pictures += len(pixels)
+        self.images += len(pixels)
         cells = self.gain * nn.functional.avg_pool2d(pixels, 4).flatten(2).transpose(1, 2)  # [B, 4, 3]
         return LocalFeatures(cells, torch.ones(cells.shape[:2], dtype=torch.bool), cells.mean(1))
 

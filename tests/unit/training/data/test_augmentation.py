@@ -1,4 +1,4 @@
-"""Views of a picture: equal for equal keys, parts of at least half of it."""
+"""Views of an image: equal for equal keys, parts of at least half of it."""
 
 import numpy as np
 from PIL import Image
@@ -25,7 +25,7 @@ def test_a_mirrored_view_runs_from_right_to_left() -> None:
     assert np.array_equal(np.asarray(apply_view(gradient(), PLAIN, "00")), pixels)
 
 
-def test_crops_are_parts_of_half_the_picture_or_more() -> None:
+def test_crops_are_parts_of_half_the_image_or_more() -> None:
     mirrored = 0
     for number in range(40):
         part = np.asarray(apply_view(gradient(), View(crop=number), "ab" * 32)).astype(int)
@@ -37,7 +37,7 @@ def test_crops_are_parts_of_half_the_picture_or_more() -> None:
     assert 8 < mirrored < 32
 
 
-def test_a_crop_depends_on_picture_and_number_alone() -> None:
+def test_a_crop_depends_on_image_and_number_alone() -> None:
     asked = ((0, "1f"), (0, "1f"), (1, "1f"), (0, "2f"))
     crops = [np.asarray(apply_view(gradient(), View(crop=number), key)) for number, key in asked]
     assert np.array_equal(crops[0], crops[1])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.errors import DataError
-from training.data.dataset import ImageTextDataset, concatenate, refuse_missing_pictures
+from training.data.dataset import ImageTextDataset, concatenate, refuse_missing_images
 
 
 def dataset(counts: tuple[int, ...] = (2, 1, 3), name: str = "toy", first_id: int = 10) -> ImageTextDataset:
@@ -92,9 +92,9 @@ def test_a_data_set_without_images_is_refused() -> None:
         ImageTextDataset("toy", (), empty, (), empty, empty)
 
 
-def test_missing_pictures_are_counted(tmp_path: Path) -> None:
+def test_missing_images_are_counted(tmp_path: Path) -> None:
     (tmp_path / "here.jpg").touch()
     paths = [tmp_path / "sub" / "gone.jpg", tmp_path / "here.jpg", tmp_path / "lost.jpg"]
-    with pytest.raises(DataError, match=r"2 of 3 pictures of toy are not below .*, the first is .*sub/gone\.jpg"):
-        refuse_missing_pictures(paths, tmp_path, "toy")
-    refuse_missing_pictures(paths[1:2], tmp_path, "toy")
+    with pytest.raises(DataError, match=r"2 of 3 images of toy are not below .*, the first is .*sub/gone\.jpg"):
+        refuse_missing_images(paths, tmp_path, "toy")
+    refuse_missing_images(paths[1:2], tmp_path, "toy")

@@ -49,80 +49,80 @@ def assert_equal_to_backbone(
     torch.testing.assert_close(found.global_features, expected.global_features, atol=1e-6, rtol=1e-6)
 
 
-def test_a_table_equals_the_backbone(pictures: list[Path], cache: Path) -> None:
+def test_a_table_equals_the_backbone(images: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
-    assert_equal_to_backbone(tables(backbone, pictures, cache), backbone, pictures)
+    assert_equal_to_backbone(tables(backbone, images, cache), backbone, images)
 
 
-def test_mirror_images_are_other_features(pictures: list[Path], cache: Path) -> None:
+def test_mirror_images_are_other_features(images: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
-    assert_equal_to_backbone(tables(backbone, pictures, cache), backbone, pictures)
+    assert_equal_to_backbone(tables(backbone, images, cache), backbone, images)
     assert_equal_to_backbone(
-        tables(backbone, pictures, cache, view=View(mirrored=True)), backbone, pictures, view=View(mirrored=True)
+        tables(backbone, images, cache, view=View(mirrored=True)), backbone, images, view=View(mirrored=True)
     )
 
 
 def test_each_file_is_hashed_once_for_all_views(
-    pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+    images: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[Path] = []
     monkeypatch.setattr(features, "sha256_of_file", lambda path: hashed.append(path) or sha256_of_file(path))
     views = (PLAIN, View(mirrored=True), View(crop=0))
-    found = image_feature_tables(ColourGrid(), pictures, cache, views, progress=False)
-    assert hashed == pictures
+    found = image_feature_tables(ColourGrid(), images, cache, views, progress=False)
+    assert hashed == images
     for table, view in zip(found[:2], views, strict=False):
-        assert_equal_to_backbone(table, ColourGrid(), pictures, view=view)
+        assert_equal_to_backbone(table, ColourGrid(), images, view=view)
 
 
-def test_a_second_call_computes_nothing(pictures: list[Path], cache: Path) -> None:
+def test_a_second_call_computes_nothing(images: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
-    first = tables(backbone, pictures, cache)
-    assert backbone.pictures == 10
-    second = tables(backbone, pictures[::-1], cache)
-    assert backbone.pictures == 10
+    first = tables(backbone, images, cache)
+    assert backbone.images == 10
+    second = tables(backbone, images[::-1], cache)
+    assert backbone.images == 10
     torch.testing.assert_close(second.batch(np.array([9])), first.batch(np.array([0])), rtol=0, atol=0)
 
 
-def test_only_what_is_new_is_computed(pictures: list[Path], cache: Path) -> None:
+def test_only_what_is_new_is_computed(images: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
-    tables(backbone, pictures[:6], cache)
-    assert_equal_to_backbone(tables(backbone, pictures, cache), ColourGrid(), pictures)
-    assert backbone.pictures == 10
-    pictures[0].write_bytes(pictures[1].read_bytes())
-    Image.new("RGB", (8, 8), "red").save(pictures[2])
-    assert_equal_to_backbone(tables(backbone, pictures, cache), ColourGrid(), pictures)
-    assert backbone.pictures == 11, "one picture is new, the other equals one that was there"
+    tables(backbone, images[:6], cache)
+    assert_equal_to_backbone(tables(backbone, images, cache), ColourGrid(), images)
+    assert backbone.images == 10
+    images[0].write_bytes(images[1].read_bytes())
+    Image.new("RGB", (8, 8), "red").save(images[2])
+    assert_equal_to_backbone(tables(backbone, images, cache), ColourGrid(), images)
+    assert backbone.images == 11, "one image is new, the other equals one that was there"
 
 
 class Interrupted(ColourGrid):
-    """Stops as Ctrl-C does once it has seen some pictures."""
+    """Stops as Ctrl-C does once it has seen some images."""
 
     def forward(self, pixels: torch.Tensor) -> LocalFeatures:
-        if self.pictures >= 6:
+        if self.images >= 6:
             raise KeyboardInterrupt
         return super().forward(pixels)
 
 
 def test_an_interrupted_run_keeps_what_it_finished(
-    pictures: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+    images: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "IMAGES_PER_SHARD", 2)
     monkeypatch.setattr(features, "IMAGES_PER_BATCH", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     with pytest.raises(KeyboardInterrupt):
-        tables(Interrupted(), pictures, cache)
+        tables(Interrupted(), images, cache)
     backbone = ColourGrid()
-    assert_equal_to_backbone(tables(backbone, pictures, cache), ColourGrid(), pictures)
-    assert backbone.pictures == 4
+    assert_equal_to_backbone(tables(backbone, images, cache), ColourGrid(), images)
+    assert backbone.images == 4
     assert not list(cache.rglob("*.tmp")), "no half-written shard stays"
 
 
 @pytest.mark.parametrize("file", ["values.npy", "lengths.npy", "global_features.npy", "manifest.json"])
 @pytest.mark.parametrize("damage", ["cut", "flip a bit", "remove"])
 def test_a_damaged_shard_is_computed_again(
-    file: str, damage: str, pictures: list[Path], cache: Path, caplog: pytest.LogCaptureFixture
+    file: str, damage: str, images: list[Path], cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tables(ColourGrid(), pictures[:5], cache)
+    tables(ColourGrid(), images[:5], cache)
     (victim,) = cache.rglob(file)
     content = bytearray(victim.read_bytes())
     content[-3] ^= 4
@@ -130,28 +130,28 @@ def test_a_damaged_shard_is_computed_again(
     if damage == "remove":
         victim.unlink()
     backbone = ColourGrid()
-    assert_equal_to_backbone(tables(backbone, pictures, cache), ColourGrid(), pictures)
-    assert backbone.pictures == 10
+    assert_equal_to_backbone(tables(backbone, images, cache), ColourGrid(), images)
+    assert backbone.images == 10
     assert f"{victim.parent}" in caplog.text
-    assert tables(backbone, pictures, cache) is not None
-    assert backbone.pictures == 10
+    assert tables(backbone, images, cache) is not None
+    assert backbone.images == 10
 
 
-def test_pictures_that_cannot_be_read_are_named(pictures: list[Path], cache: Path) -> None:
+def test_images_that_cannot_be_read_are_named(images: list[Path], cache: Path) -> None:
     backbone = ColourGrid()
-    pictures[3].write_bytes(b"no picture")
+    images[3].write_bytes(b"no image")
     with pytest.raises(DataError, match=r"3\.png cannot be read: .*; replace it or take it out"):
-        tables(backbone, pictures, cache)
-    pictures[3].unlink()
+        tables(backbone, images, cache)
+    images[3].unlink()
     with pytest.raises(DataError, match=r"3\.png cannot be read: No such file"):
-        tables(backbone, pictures, cache)
-    good = pictures[:3]
+        tables(backbone, images, cache)
+    good = images[:3]
     assert_equal_to_backbone(tables(backbone, good, cache), backbone, good)
 
 
-def test_regions_are_no_pictures(pictures: list[Path], cache: Path) -> None:
-    with pytest.raises(ConfigError, match="backbone 'regions' takes precomputed regions, not pictures"):
-        image_feature_table(load_image_backbone("regions"), pictures, cache)
+def test_regions_are_not_images(images: list[Path], cache: Path) -> None:
+    with pytest.raises(ConfigError, match="backbone 'regions' takes precomputed regions, not images"):
+        image_feature_table(load_image_backbone("regions"), images, cache)
 
 
 def test_texts_equal_the_backbone_one_by_one(words: WordVectors, cache: Path) -> None:
@@ -192,43 +192,43 @@ def test_a_bad_text_is_named(bad: str, words: WordVectors, cache: Path) -> None:
 
 
 def test_many_items_go_through_onnx_runtime_once_exported(
-    pictures: list[Path], words: WordVectors, cache: Path, monkeypatch: pytest.MonkeyPatch
+    images: list[Path], words: WordVectors, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = text_table(words, TEXTS, cache / "by-torch").batch(np.arange(5))
     monkeypatch.setattr(extraction, "WORTH_AN_EXPORT", 1)
     backbone = ColourGrid()
-    found = tables(backbone, pictures, cache)
-    assert backbone.pictures < 10, "the graph did the work, the backbone at most its tracing"
-    assert_equal_to_backbone(found, ColourGrid(), pictures)
+    found = tables(backbone, images, cache)
+    assert backbone.images < 10, "the graph did the work, the backbone at most its tracing"
+    assert_equal_to_backbone(found, ColourGrid(), images)
     torch.testing.assert_close(text_table(words, TEXTS, cache).batch(np.arange(5)), expected, atol=1e-3, rtol=1e-3)
     graphs = {path: path.stat().st_mtime_ns for path in (cache / "graphs").iterdir()}
     assert len(graphs) == 2
-    tables(backbone, pictures, cache, view=View(mirrored=True))
+    tables(backbone, images, cache, view=View(mirrored=True))
     assert {path: path.stat().st_mtime_ns for path in (cache / "graphs").iterdir()} == graphs
 
 
-def test_two_processes_may_fill_one_cache(pictures: list[Path], cache: Path) -> None:
+def test_two_processes_may_fill_one_cache(images: list[Path], cache: Path) -> None:
     """Threads stand for them: neither knows what the other has."""
-    runs = [threading.Thread(target=tables, args=(ColourGrid(), pictures, cache)) for _ in range(4)]
+    runs = [threading.Thread(target=tables, args=(ColourGrid(), images, cache)) for _ in range(4)]
     for run in runs:
         run.start()
     for run in runs:
         run.join()
     backbone = ColourGrid()
-    assert_equal_to_backbone(tables(backbone, pictures, cache), ColourGrid(), pictures)
-    assert backbone.pictures == 0
+    assert_equal_to_backbone(tables(backbone, images, cache), ColourGrid(), images)
+    assert backbone.images == 0
 
 
-def test_progress_tells_what_is_done(pictures: list[Path], cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image_feature_table(ColourGrid(), pictures, cache)
+def test_progress_tells_what_is_done(images: list[Path], cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image_feature_table(ColourGrid(), images, cache)
     assert "image features" in capsys.readouterr().err
-    image_feature_table(ColourGrid(), pictures, cache)
+    image_feature_table(ColourGrid(), images, cache)
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.photographs
-def test_photographs_and_captions_through_the_mini_backbones(flickr8k: Path, cache: Path) -> None:
-    """ONNX Runtime's cells of real photographs equal torch's; so do the states of captions of all lengths."""
+def test_images_and_captions_through_the_mini_backbones(flickr8k: Path, cache: Path) -> None:
+    """ONNX Runtime's cells of real images equal torch's; so do the states of captions of all lengths."""
     from training.data.karpathy import load_karpathy
 
     data = load_karpathy(flickr8k / "dataset_flickr8k.json", flickr8k / "images", "val").subset(np.arange(24))

@@ -1,4 +1,4 @@
-"""What three people said of pairs of pictures and captions."""
+"""What three people said of pairs of images and captions."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_pairs_of_a_picture_with_its_own_caption_are_left_out(tmp_path: Path) -> None:
+def test_pairs_of_an_image_with_its_own_caption_are_left_out(tmp_path: Path) -> None:
     lines = 'a.jpg,b.jpg,2,"a dog, a cat",1,2,3\na.jpg,a.jpg,0,its own,4,4,4\nc.jpg,a.jpg,0,its own,1,1,2\n'
     judgments = load_judgments(write(tmp_path, HEADER + lines))
     assert judgments.images == ("a.jpg", "c.jpg")

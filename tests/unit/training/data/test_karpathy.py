@@ -26,11 +26,11 @@ def image(number: int, split: str, *sentences: str, **more: Any) -> dict[str, An
 
 
 def write(folder: Path, *images: dict[str, Any]) -> Path:
-    """The JSON file, and an empty picture for every record."""
+    """The JSON file, and an empty image for every record."""
     for record in images:
-        picture = folder / record.get("filepath", "") / record["filename"]
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.touch()
+        path = folder / record.get("filepath", "") / record["filename"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     file = folder / "dataset_toy.json"
     file.write_text(json.dumps({"dataset": "toy", "images": images}))
     return file
@@ -59,7 +59,7 @@ def test_coco_s_folders_and_restval(tmp_path: Path) -> None:
     assert load_karpathy(file, tmp_path, "test").image_ids.tolist() == [4]
 
 
-def test_equal_names_in_two_folders_are_two_pictures(tmp_path: Path) -> None:
+def test_equal_names_in_two_folders_are_two_images(tmp_path: Path) -> None:
     first, second = image(1, "train", "a", filepath="x"), image(2, "train", "b", filepath="y")
     file = write(tmp_path, first, {**second, "filename": "1.jpg"})
     assert len(load_karpathy(file, tmp_path, "train")) == 2
@@ -92,11 +92,11 @@ def test_what_stands_twice_is_refused_even_in_another_split(
         load_karpathy(write(tmp_path, image(1, "train", "a"), second), tmp_path, "train")
 
 
-def test_missing_pictures_are_named_and_counted(tmp_path: Path) -> None:
+def test_missing_images_are_named_and_counted(tmp_path: Path) -> None:
     file = write(tmp_path, *(image(number, "train", "a") for number in range(4)), image(9, "test", "b"))
     for number in (1, 2):
         (tmp_path / f"{number}.jpg").unlink()
-    with pytest.raises(DataError, match=r"2 of 4 pictures of split 'train' .* the first is .*1\.jpg"):
+    with pytest.raises(DataError, match=r"2 of 4 images of split 'train' .* the first is .*1\.jpg"):
         load_karpathy(file, tmp_path, "train")
     assert len(load_karpathy(file, tmp_path, "test")) == 1
 

@@ -28,11 +28,11 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def embeddings_by_hand(clip: Path, pictures: tuple[Path, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """CLIP as the backbone of pictures gives its global feature."""
+def embeddings_by_hand(clip: Path, images: tuple[Path, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """CLIP as the backbone of images gives its global feature."""
     backbone = load_image_backbone("clip", clip)
     assert backbone.preprocessing is not None
-    pixels = prepare_images([decode_image(path) for path in pictures], backbone.preprocessing)
+    pixels = prepare_images([decode_image(path) for path in images], backbone.preprocessing)
     with torch.inference_mode():
         found: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = backbone(
             torch.from_numpy(pixels)
@@ -66,17 +66,17 @@ def test_the_table_holds_regions_beside_global_features(tmp_path: Path) -> None:
     assert found.mask.all()
 
 
-def test_without_embeddings_clip_sees_the_pictures(tmp_path: Path, images: Path, clip: Path) -> None:
+def test_without_embeddings_clip_sees_the_images(tmp_path: Path, images: Path, clip: Path) -> None:
     files = open_scan(write_scan(tmp_path / "precomp", "train", IDS, global_features=None), "train")
-    pictures = scan_dataset(files, images).image_paths
-    expected = embeddings_by_hand(clip, pictures)
+    paths = scan_dataset(files, images).image_paths
+    expected = embeddings_by_hand(clip, paths)
     check_regions(files, images, clip)
     table = region_table(files, images, clip, tmp_path / "cache")
     np.testing.assert_allclose(table.global_features, expected, atol=1e-5)
-    for path in pictures[:2]:
+    for path in paths[:2]:
         path.write_bytes(b"")
     with pytest.raises(DataError, match="cannot be read"):
-        clip_features(pictures, clip, tmp_path / "cache")
+        clip_features(paths, clip, tmp_path / "cache")
 
 
 def test_embeddings_are_computed_once(
@@ -94,7 +94,7 @@ def test_nothing_that_gives_global_features_is_refused(tmp_path: Path, images: P
         with pytest.raises(ConfigError, match=r"train_clip\.npy is not there: .*`images` and `clip`"):
             check_regions(files, *arguments)
     (images / files.image_names()[1]).unlink()
-    with pytest.raises(DataError, match=r"1 of 3 pictures of train of .* are not below"):
+    with pytest.raises(DataError, match=r"1 of 3 images of train of .* are not below"):
         check_regions(files, images, clip)
 
 

@@ -10,7 +10,7 @@ Matrix = NDArray[np.bool_]
 
 
 def random_truth(generator: np.random.Generator) -> tuple[Matrix, dict[str, Matrix]]:
-    """Captions of 3 families of 4 pictures: some hold, the others are soft negatives of one swap or the other."""
+    """Captions of 3 families of 4 images: some hold, the others are soft negatives of one swap or the other."""
     holders, attribute, relation = (np.zeros((12, 30), np.bool_) for _ in range(3))
     for caption in range(30):
         family = 4 * (caption % 3) + generator.permutation(4)
@@ -54,7 +54,7 @@ def test_knowing_the_truth_is_all_right() -> None:
     assert set(binding_metrics(holders.astype(np.float32), holders, negatives).values()) == {100.0}
 
 
-def test_pictures_of_other_families_do_not_matter() -> None:
+def test_images_of_other_families_do_not_matter() -> None:
     holders, negatives = random_truth(np.random.default_rng(1))
     similarity = np.random.default_rng(2).normal(size=holders.shape)
     outside = ~(holders | negatives["attribute"] | negatives["relation"])

@@ -44,7 +44,7 @@ def group_fits(claim: Json, group: Json) -> bool:
 
 
 def caption_holds(claims: Json, facts: Json) -> bool:
-    """Tries every way of pairing the claimed groups with the picture's groups."""
+    """Tries every way of pairing the claimed groups with the image's groups."""
     if claims["place"] is not None and claims["place"] != facts["place"]:
         return False
     if claims["time"] is not None and claims["time"] != facts["time"]:

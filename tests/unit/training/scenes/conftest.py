@@ -1,4 +1,4 @@
-"""One small data set of pictures, drawn once for all tests of this folder."""
+"""One small data set of images, drawn once for all tests of this folder."""
 
 import json
 from pathlib import Path

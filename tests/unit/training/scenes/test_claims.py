@@ -1,4 +1,4 @@
-"""What claims mean, on pictures small enough to see by eye."""
+"""What claims mean, on images small enough to see by eye."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from training.scenes.claims import Claims, FactIndex, GroupClaim
 from training.scenes.facts import Box, Facts, Group, Relation, all_relations, hull
 
 
-def picture(*groups: Group, time: str = "day", place: str = "beach") -> Facts:
+def image(*groups: Group, time: str = "day", place: str = "beach") -> Facts:
     """The groups from left to right, far apart."""
     boxes = tuple(
         tuple(Box(60 * i + 3 * n, 100, 60 * i + 3 * n + 2, 130) for n in range(g.count)) for i, g in enumerate(groups)
@@ -16,7 +16,7 @@ def picture(*groups: Group, time: str = "day", place: str = "beach") -> Facts:
 
 RED_BALL = Group("ball", "red", "small", 1)
 TWO_CUPS = Group("cup", "blue", "large", 2)
-PICTURE = picture(RED_BALL, TWO_CUPS)
+IMAGE = image(RED_BALL, TWO_CUPS)
 
 
 @pytest.mark.parametrize(
@@ -38,27 +38,27 @@ PICTURE = picture(RED_BALL, TWO_CUPS)
 )
 def test_one_group(claim: GroupClaim, expected: bool) -> None:
     claims = Claims((claim,))
-    assert claims.hold_for(PICTURE) is expected
-    assert FactIndex([PICTURE]).images_of(claims) == ([0] if expected else [])
+    assert claims.hold_for(IMAGE) is expected
+    assert FactIndex([IMAGE]).images_of(claims) == ([0] if expected else [])
 
 
 def test_two_claims_never_share_a_group() -> None:
     ball, thing = GroupClaim("ball", None, None, 1), GroupClaim(None, "red", None, 1)
-    assert not Claims((ball, thing)).hold_for(PICTURE)
-    assert FactIndex([PICTURE]).images_of(Claims((ball, thing))) == []
+    assert not Claims((ball, thing)).hold_for(IMAGE)
+    assert FactIndex([IMAGE]).images_of(Claims((ball, thing))) == []
 
 
 def test_relations_bind_the_groups_they_name() -> None:
     ball, cups = GroupClaim("ball", None, None, 1), GroupClaim("cup", None, None, 2)
-    assert Claims((ball, cups), (Relation(0, "left of", 1),)).hold_for(PICTURE)
-    assert Claims((cups, ball), (Relation(0, "right of", 1),)).hold_for(PICTURE)
+    assert Claims((ball, cups), (Relation(0, "left of", 1),)).hold_for(IMAGE)
+    assert Claims((cups, ball), (Relation(0, "right of", 1),)).hold_for(IMAGE)
     turned = Claims((cups, ball), (Relation(0, "left of", 1),))
-    assert not turned.hold_for(PICTURE)
-    assert turned.without_relations().hold_for(PICTURE)
+    assert not turned.hold_for(IMAGE)
+    assert turned.without_relations().hold_for(IMAGE)
 
 
 def test_place_and_time() -> None:
-    index = FactIndex([PICTURE, picture(RED_BALL, time="night"), picture(RED_BALL, place="snow")])
+    index = FactIndex([IMAGE, image(RED_BALL, time="night"), image(RED_BALL, place="snow")])
     assert index.images_of(Claims(place="beach")) == [0, 1]
     assert index.images_of(Claims(time="day")) == [0, 2]
     assert index.images_of(Claims((GroupClaim("ball", None, None, 1),), place="beach", time="night")) == [1]

@@ -50,7 +50,7 @@ def test_positions_leave_no_doubt(images: list[Json]) -> None:
             assert max(gaps) >= MARGIN
 
 
-def test_objects_are_inside_the_picture_and_apart(images: list[Json]) -> None:
+def test_objects_are_inside_the_image_and_apart(images: list[Json]) -> None:
     for image in images:
         for group in image["facts"]["objects"]:
             assert group["count"] == len(group["boxes"])
@@ -70,7 +70,7 @@ def test_sizes_can_be_told_apart(images: list[Json]) -> None:
     assert max(extents["medium"]) * 1.3 < min(extents["large"])
 
 
-def test_groups_of_a_picture_differ_in_kind_and_colour(images: list[Json]) -> None:
+def test_groups_of_an_image_differ_in_kind_and_colour(images: list[Json]) -> None:
     for image in images:
         groups = image["facts"]["objects"]
         assert len({group["kind"] for group in groups}) == len(groups)
@@ -131,12 +131,12 @@ def test_ids_are_karpathys(images: list[Json], sentences: list[Json]) -> None:
         assert len({sentence["raw"] for sentence in image["sentences"]}) == 5
 
 
-def test_a_larger_count_continues_the_same_pictures() -> None:
+def test_a_larger_count_continues_the_same_images() -> None:
     few, many = make_scenes(9, seed=3), make_scenes(14, seed=3)
     assert many[:9] == few
 
 
-def test_a_lone_picture_has_captions_but_no_soft_negative() -> None:
+def test_a_lone_image_has_captions_but_no_soft_negative() -> None:
     (image,) = describe_dataset(make_scenes(1, seed=0), seed=0)["images"]
     assert len(image["sentences"]) == 5
     assert all(sentence["holds"] == [0] and not sentence["soft_negatives"] for sentence in image["sentences"])

@@ -49,8 +49,8 @@ def test_small_counts(tmp_path: Path, count: int) -> None:
     assert (summary.images, summary.captions) == (count, 5 * count)
     assert (described["dataset"], described["seed"], len(described["images"])) == ("scenes", 0, count)
     for image in described["images"]:
-        with Image.open(tmp_path / "images" / image["filename"]) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (224, 224))
+        with Image.open(tmp_path / "images" / image["filename"]) as drawn:
+            assert (drawn.format, drawn.mode, drawn.size) == ("JPEG", "RGB", (224, 224))
 
 
 def test_the_summary_counts_soft_negatives(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_no_pictures_is_refused(tmp_path: Path) -> None:
+def test_no_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least 1"):
         write_scenes(tmp_path / "out", count=0, seed=0)
     assert not (tmp_path / "out").exists()
@@ -121,7 +121,7 @@ def test_command_line(tmp_path: Path) -> None:
     arguments = ["data", "scenes", "--out", str(tmp_path / "out"), "--count", "8", "--seed", "3"]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0
-    assert "8 pictures, 40 captions" in result.stdout.replace("\n", " ")
+    assert "8 images, 40 captions" in result.stdout.replace("\n", " ")
     write_scenes(tmp_path / "direct", count=8, seed=3)
     assert hashes(tmp_path / "out") == hashes(tmp_path / "direct")
 

@@ -10,7 +10,7 @@ from .checker import caption_holds
 Json = dict[str, Any]
 
 
-def test_each_holds_for_one_picture_of_the_gallery_and_none_is_missed(images: list[Json]) -> None:
+def test_each_holds_for_one_image_of_the_gallery_and_none_is_missed(images: list[Json]) -> None:
     gallery = list(range(40, 90))
     expected = [
         UniqueCaption(sentence["raw"], i, sentence["sentid"], images[i]["filename"])

@@ -44,7 +44,11 @@ def test_a_family_is_its_holders_and_soft_negatives(scenes_folder: Path, dataset
 
 def test_file_without_truth_is_refused(tmp_path: Path, dataset: ImageTextDataset) -> None:
     file = tmp_path / "dataset.json"
-    file.write_text(json.dumps({"images": [{"imgid": 0, "family": 0, "sentences": [{"raw": "a", "sentid": 0}]}]}))
+    file.write_text(
+        json.dumps(
+            {"images": [{"filename": "a.jpg", "imgid": 0, "family": 0, "sentences": [{"raw": "a", "sentid": 0}]}]}
+        )
+    )
     with pytest.raises(
         DataError,
         match=r"images\[0\]\.sentences\[0\]\.holds: field required; give the scenes\.json of `aahr data scenes`",

@@ -1,4 +1,4 @@
-"""A finished picture of the facts: the background, the objects from back to front, and a grain over all."""
+"""A finished image of the facts: the background, the objects from back to front, and a grain over all."""
 
 from collections.abc import Callable
 from functools import cache
@@ -25,7 +25,7 @@ SKETCHES: dict[str, Callable[[Pen], None]] = {
 
 
 def draw_scene(facts: Facts, stage: Stage, rng: Random) -> Image.Image:
-    """The picture of `facts`, RGB, PICTURE_SIDE pixels a side. Equal `rng` states give equal pictures."""
+    """The image of `facts`, RGB, IMAGE_SIDE pixels a side. Equal `rng` states give equal images."""
     canvas = paint_background(facts, stage, rng)
     draw = ImageDraw.Draw(canvas, "RGBA")
     items = [(_on_canvas(box), group) for group, boxes in zip(facts.groups, facts.boxes, strict=True) for box in boxes]
@@ -64,12 +64,12 @@ def _varied(colour: Colour, rng: Random) -> Colour:
     return tuple(min(255, max(0, value + rng.randint(-7, 7))) for value in colour)
 
 
-def _with_grain(picture: Image.Image, rng: Random) -> Image.Image:
-    """Fine noise and a change of exposure, so that no two pictures share a pixel pattern."""
-    width, height = picture.size
+def _with_grain(image: Image.Image, rng: Random) -> Image.Image:
+    """Fine noise and a change of exposure, so that no two images share a pixel pattern."""
+    width, height = image.size
     left, top = rng.randrange(GRAIN_SIDE - width), rng.randrange(GRAIN_SIDE - height)
     grain = _grain()[top : top + height, left : left + width]
-    pixels = np.asarray(picture, dtype=np.int16) + grain + rng.randint(-5, 5)
+    pixels = np.asarray(image, dtype=np.int16) + grain + rng.randint(-5, 5)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 

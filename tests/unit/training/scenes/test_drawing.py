@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
+from training.scenes.drawing import SKETCHES, draw_object, draw_scene
 from training.scenes.facts import Box
 from training.scenes.families import family
-from training.scenes.picture import SKETCHES, draw_object, draw_scene
 from training.scenes.vocabulary import COLOURS, KINDS
 
 Json = dict[str, Any]
@@ -49,7 +49,7 @@ def test_an_object_alone_shows_its_own_colour_most(kind: str) -> None:
         assert max(shares, key=lambda name: shares[name]) == colour, (kind, colour, shares)
 
 
-def test_pictures_show_the_claimed_colour_in_every_box(scenes_folder: Path, images: list[Json]) -> None:
+def test_images_show_the_claimed_colour_in_every_box(scenes_folder: Path, images: list[Json]) -> None:
     for image in images:
         pixels = np.asarray(Image.open(scenes_folder / "images" / image["filename"]))
         brightness = 0.9 if image["facts"]["time"] == "night" else 1.0
@@ -62,12 +62,12 @@ def test_pictures_show_the_claimed_colour_in_every_box(scenes_folder: Path, imag
 def test_nights_are_darker_than_days(scenes_folder: Path, images: list[Json]) -> None:
     light: dict[str, list[float]] = {"day": [], "night": []}
     for image in images:
-        picture = Image.open(scenes_folder / "images" / image["filename"]).convert("L")
-        light[image["facts"]["time"]].append(float(np.median(np.asarray(picture)[:100])))
+        drawn = Image.open(scenes_folder / "images" / image["filename"]).convert("L")
+        light[image["facts"]["time"]].append(float(np.median(np.asarray(drawn)[:100])))
     assert max(light["night"]) < min(light["day"])
 
 
-def test_pictures_of_equal_facts_differ_and_equal_random_states_do_not() -> None:
+def test_images_of_equal_facts_differ_and_equal_random_states_do_not() -> None:
     facts, stage = family(Random(0))[0]
     first, again, other = (draw_scene(facts, stage, Random(seed)).tobytes() for seed in (1, 1, 2))
     assert first == again
