@@ -117,7 +117,7 @@ def bare_images(source: Source, artifact: ModelArtifact, threads: int) -> None:
     """Read, decode, resize and run, nothing else."""
     preprocessing = artifact.preprocessing.image
     assert preprocessing is not None
-    session = bare_session(artifact.image_graph)
+    session, _ = bare_sessions(artifact)
 
     def run(paths: list[Path]) -> None:
         decoded = [decode_image(path.read_bytes(), at_least=preprocessing.size) for path in paths]
@@ -130,7 +130,7 @@ def bare_images(source: Source, artifact: ModelArtifact, threads: int) -> None:
 def bare_captions(source: Source, artifact: ModelArtifact, threads: int) -> None:
     """Tokenise all captions at once, and run those of like length together."""
     tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
-    session = bare_session(artifact.text_graph)
+    _, session = bare_sessions(artifact)
     tokens = tokenizer([caption.text for record in source.records for caption in record.captions])
     lengths = tokens.attention_mask.sum(axis=1)
     order = np.argsort(-lengths, kind="stable")
@@ -143,12 +143,13 @@ def bare_captions(source: Source, artifact: ModelArtifact, threads: int) -> None
     on_threads(run, (order[at : at + TEXT_CHUNK] for at in range(0, len(order), TEXT_CHUNK)), threads)
 
 
-def bare_session(path: Path) -> ort.InferenceSession:
-    """A session whose calls run on the thread of the caller."""
+def bare_sessions(artifact: ModelArtifact) -> list[ort.InferenceSession]:
+    """Both graphs, as a rebuild loads both; their calls run on the thread of the caller."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    graphs = (artifact.image_graph, artifact.text_graph)
+    return [ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]) for graph in graphs]
 
 
 def on_threads(run: Callable[[Any], None], chunks: Iterable[Any], threads: int) -> None:
