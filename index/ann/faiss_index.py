@@ -19,6 +19,10 @@ class FaissKind(Protocol):
     def name(self) -> str:
         """As the manifest keeps it."""
 
+    @property
+    def least_rows(self) -> int:
+        """How many rows it takes to train one."""
+
     def bytes_per_vector(self, rows: int, dimension: int) -> float:
         """Resident memory a row, with what all rows share divided between them."""
 

@@ -20,6 +20,8 @@ class Hnsw:
     Several threads link rows in the order in which they come: only a build on one thread is the same every time.
     """
 
+    least_rows = 1
+
     def __init__(self, *, scalar: bool) -> None:
         self._scalar = scalar
 

@@ -20,6 +20,9 @@ class InvertedLists(ABC):
     """What all kinds with inverted lists share; a subclass says how a row of a list is coded."""
 
     name: ClassVar[str]
+    rotated: ClassVar[bool] = False
+    codewords: ClassVar[int] = 0  # vectors of all D dimensions that the coding needs
+    least_rows: ClassVar[int] = 1
 
     @abstractmethod
     def code_bytes(self, dimension: int) -> int:
@@ -30,10 +33,8 @@ class InvertedLists(ABC):
         """An untrained index of faiss with inverted lists."""
 
     def bytes_per_vector(self, rows: int, dimension: int) -> float:
-        shared = 4 * dimension * (number_of_lists(rows) + (dimension if self.rotated else 0))
-        return self.code_bytes(dimension) + _ID_BYTES + shared / rows
-
-    rotated: ClassVar[bool] = False
+        vectors = number_of_lists(rows) + self.codewords + (dimension if self.rotated else 0)
+        return self.code_bytes(dimension) + _ID_BYTES + 4 * dimension * vectors / rows
 
     def build_parameters(self, rows: int, dimension: int) -> dict[str, int]:  # noqa: ARG002
         return {"nlist": number_of_lists(rows)}
@@ -111,6 +112,8 @@ class ProductLists(InvertedLists):
 
     name = "ivf-pq"
     rotated = True
+    codewords = 1 << _CODE_BITS
+    least_rows = codewords
 
     def code_bytes(self, dimension: int) -> int:
         return next(parts for parts in range(max(dimension // 8, 1), 0, -1) if dimension % parts == 0)
@@ -143,7 +146,7 @@ def _set_clustering(settings: Any, *, seed: int, sample: int) -> None:
 
 def _rows_in_lists(lists: Any) -> int:
     """How many of the rows 0 to N - 1 stand in a list: N, unless some were overwritten."""
-    seen = np.zeros(lists.ntotal, bool)
+    seen = np.zeros(lists.invlists.compute_ntotal(), bool)
     for number in range(lists.nlist):
         if size := lists.invlists.list_size(number):
             rows = faiss.rev_swig_ptr(lists.invlists.get_ids(number), size)
