@@ -43,7 +43,8 @@ def build_ann(
     re-ranking; if nothing reaches it, the index that comes nearest is returned, with a warning. `kind` names the kind
     of index, or None chooses it. `threads` build, all usable cores by default.
 
-    Raises ConfigError for an unknown kind or too few rows for it, a recall or share out of range, and a share that no kind keeps.
+    Raises ConfigError for an unknown kind or too few rows for it, a recall or share out of range, and a share that no
+    kind keeps.
     """
     _check(vectors, recall, memory_share)
     trial = make_trial(vectors, queries, seed=seed)
@@ -73,8 +74,8 @@ def _names_to_try(vectors: Embeddings, memory_share: float | None, recall: float
     if kind is not None:
         if kind != FLAT and kind not in KINDS:
             raise ConfigError(f"there is no kind of index {kind!r}; choose one of {', '.join([FLAT, *KINDS])}")
-        if kind != FLAT and len(vectors) < (least := KINDS[kind].least_rows):
-            raise ConfigError(f"an index of kind {kind} needs {least} rows, there are {len(vectors)}; choose {FLAT}")
+        if kind != FLAT and len(vectors) < (needed := KINDS[kind].least_rows):
+            raise ConfigError(f"an index of kind {kind} needs {needed} rows, there are {len(vectors)}; choose {FLAT}")
         return (kind,)
     if vectors.nbytes <= FLAT_MAX_BYTES or (recall == 1 and memory_share is None):
         return (FLAT,)

@@ -118,9 +118,6 @@ class ProductLists(InvertedLists):
     def code_bytes(self, dimension: int) -> int:
         return next(parts for parts in range(max(dimension // 8, 1), 0, -1) if dimension % parts == 0)
 
-    def bytes_per_vector(self, rows: int, dimension: int) -> float:
-        return super().bytes_per_vector(rows, dimension) + 4 * dimension * (1 << _CODE_BITS) / rows  # the codewords
-
     def empty_lists(self, quantizer: Any, dimension: int, lists: int) -> Any:
         parts = self.code_bytes(dimension)
         index = faiss.IndexIVFPQ(quantizer, dimension, lists, parts, _CODE_BITS, faiss.METRIC_INNER_PRODUCT)
