@@ -71,8 +71,9 @@ def test_a_pattern_of_tables_and_images_is_one_of_images(folder: Path) -> None:
 
 def test_what_cannot_be_a_source(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image\nb.jpg\n")
+    (tmp_path / "notes.md").write_text("no image")
     for images, message in (
-        (folder / "b.jpg", "b.jpg is not a folder, a tar archive or a table by its name"),
+        (tmp_path / "notes.md", "notes.md is not a folder, a tar archive or a table by its name"),
         (tmp_path / "missing", "missing is not a folder"),
         ([folder, tmp_path / "t.csv"], "is not what can be indexed at once"),
         (f"{tmp_path}/*.tar", "matches no image"),
@@ -94,3 +95,10 @@ def test_faults_of_the_machine_are_told_from_those_of_a_file(tmp_path: Path) -> 
     fault = machine_fault("a.jpg", OSError(errno.EIO, "Input/output error"))
     assert str(fault).startswith("a.jpg cannot be read: input/output error (EIO); that is a fault of the machine")
     assert "memory ran out" in str(machine_fault("a.jpg", MemoryError()))
+
+
+def test_single_images_lie_below_the_folder_that_holds_them_all(folder: Path) -> None:
+    (only,) = read_source(folder / "b.jpg").records
+    assert only.uri == "b.jpg"
+    source = read_source([folder / "b.jpg", folder.parent / folder.name / "b.jpg"][:1])
+    assert source.images_root == folder
