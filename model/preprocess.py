@@ -212,7 +212,7 @@ def _crop_box(image: tuple[int, int], size: int) -> tuple[float, float, float, f
 def _reason(error: Exception, source: bytes | Path) -> str:
     if isinstance(error, UnidentifiedImageError):
         empty = not (source if isinstance(source, bytes) else source.stat().st_size)
-        return "it is empty" if empty else f"it is none of {', '.join(FORMATS)}"
+        return "it is empty" if empty else f"its format is not one of {', '.join(FORMATS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     reason = str(error) or type(error).__name__

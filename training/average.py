@@ -86,7 +86,7 @@ def _refuse_different(first: Checkpoint, second: Checkpoint) -> None:
 
 
 def _mixed(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Parameters and statistics between both; counters, which are no numbers to mix, of the first."""
+    """Parameters and statistics between both; counters, which cannot be averaged, of the first."""
     return {
         name: tensor.lerp(second[name], share) if tensor.is_floating_point() else tensor
         for name, tensor in first.items()

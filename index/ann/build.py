@@ -41,16 +41,17 @@ def build_ann(
     `memory_share` is the most resident memory as a share of the float32 vectors'; it does not hold for the few rows
     that are searched without an index. `recall` is the least share of the true 10 best that a search finds after exact
     re-ranking; if nothing reaches it, the index that comes nearest is returned, with a warning. `kind` names the kind
-    of index, or None chooses it. `threads` build, all usable cores by default.
+    of index, or None chooses it. `threads` build, all usable cores by default. The same seed and number of threads
+    build the same file, a graph only on one thread; which search parameters are cheapest is measured each time.
 
-    Raises ConfigError for an unknown kind or too few rows for it, a recall or share out of range, and a share that no
-    kind keeps.
+    Raises ConfigError for an unknown kind, too few rows for it, a recall or share out of range, and a share that no
+    kind keeps to.
     """
     _check(vectors, recall, memory_share)
-    trial = make_trial(vectors, queries, seed=seed)
     names = _names_to_try(vectors, memory_share, recall, kind)
     if names == (FLAT,):
-        return _flat(vectors, trial)
+        return _flat(vectors)
+    trial = make_trial(vectors, queries, seed=seed)
     tried: list[tuple[AnnIndex, AnnSpec]] = []
     for name in names:
         tried.append(_built(KINDS[name], vectors, trial, recall, threads or usable_cores(), seed))
@@ -66,37 +67,37 @@ def _check(vectors: Embeddings, recall: float, memory_share: float | None) -> No
         raise ConfigError(f"recall is {recall}; it must be over 0 and at most 1")
     if memory_share is not None and not memory_share > 0:
         raise ConfigError(f"the share of memory is {memory_share}; it must be over 0")
-    if vectors.ndim != 2 or not vectors.size:
-        raise ValueError(f"vectors of shape {list(vectors.shape)} are not rows to index")
+    if vectors.ndim != 2 or not vectors.size or vectors.dtype != np.float32 or not vectors.flags.c_contiguous:
+        raise ValueError(f"vectors of shape {list(vectors.shape)} and type {vectors.dtype} are not float32 rows")
 
 
 def _names_to_try(vectors: Embeddings, memory_share: float | None, recall: float, kind: str | None) -> tuple[str, ...]:
     if kind is not None:
         if kind != FLAT and kind not in KINDS:
             raise ConfigError(f"there is no kind of index {kind!r}; choose one of {', '.join([FLAT, *KINDS])}")
-        if kind != FLAT and len(vectors) < (needed := KINDS[kind].least_rows):
-            raise ConfigError(f"an index of kind {kind} needs {needed} rows, there are {len(vectors)}; choose {FLAT}")
+        if kind != FLAT and len(vectors) < (least := KINDS[kind].least_rows):
+            raise ConfigError(f"an index of kind {kind} needs {least} rows, there are {len(vectors)}; choose {FLAT}")
         return (kind,)
     if vectors.nbytes <= FLAT_MAX_BYTES or (recall == 1 and memory_share is None):
         return (FLAT,)
     shares = {name: KINDS[name].bytes_per_vector(*vectors.shape) / (4 * vectors.shape[1]) for name in AUTOMATIC}
     fitting = tuple(name for name in AUTOMATIC if memory_share is None or shares[name] <= memory_share)
     if not fitting:
-        least = min(shares, key=lambda name: shares[name])
+        smallest = min(shares, key=lambda name: shares[name])
         raise ConfigError(
-            f"no index keeps to {memory_share:.1%} of the vectors' memory; {least} needs {shares[least]:.1%}"
+            f"no index keeps to {memory_share:.1%} of the vectors' memory; {smallest} needs {shares[smallest]:.1%}"
         )
     return fitting
 
 
-def _flat(vectors: Embeddings, trial: Trial) -> tuple[AnnIndex, AnnSpec]:
+def _flat(vectors: Embeddings) -> tuple[AnnIndex, AnnSpec]:
     rows, dimension = vectors.shape
     return FlatIndex(vectors), AnnSpec(
         kind=FLAT,
         rows=rows,
         dimension=dimension,
         recall_at_10=1.0,
-        ms_per_query=_rounded(time_flat(trial)),
+        ms_per_query=_rounded(time_flat(vectors)),
         bytes_per_vector=4 * dimension,
     )
 

@@ -80,9 +80,9 @@ def tune(index: FaissIndex, trial: Trial, recall: float) -> Setting:
     return min(_timed(enough, index, trial), key=lambda setting: setting.ms)
 
 
-def time_flat(trial: Trial) -> float:
-    """Milliseconds of one thread for a query that is compared with every row."""
-    return min(_ms_of_each(trial, lambda query: scan(trial.vectors, query, trial.k)) for _ in range(_TIMED_ROUNDS))
+def time_flat(vectors: Embeddings) -> float:
+    """Milliseconds of one thread for a query that is compared with every row of vectors [N, D]."""
+    return min(_ms_of_each(vectors, lambda query: scan(vectors, query, TUNED_K)) for _ in range(_TIMED_ROUNDS))
 
 
 def recall_of(scores: Embeddings, least_scores: Embeddings) -> NDArray[np.float64]:
@@ -115,7 +115,7 @@ def _timed(settings: Sequence[Setting], index: FaissIndex, trial: Trial) -> list
     times: list[list[float]] = [[] for _ in settings]
     for _ in range(_TIMED_ROUNDS):
         for setting, measured in zip(settings, times, strict=True):
-            measured.append(_ms_of_each(trial, partial(_search_and_rerank, index, trial, setting)))
+            measured.append(_ms_of_each(trial.queries, partial(_search_and_rerank, index, trial, setting)))
     return [replace(setting, ms=min(measured)) for setting, measured in zip(settings, times, strict=True)]
 
 
@@ -124,8 +124,8 @@ def _search_and_rerank(index: FaissIndex, trial: Trial, setting: Setting, query:
     rerank(trial.vectors, candidates, query, trial.k)
 
 
-def _ms_of_each(trial: Trial, search: Callable[[Embeddings], object]) -> float:
-    queries = trial.queries[:_TIMED_QUERIES]
+def _ms_of_each(queries: Embeddings, search: Callable[[Embeddings], object]) -> float:
+    queries = queries[:_TIMED_QUERIES]
     start = time.perf_counter()
     for row in range(len(queries)):
         search(queries[row : row + 1])

@@ -69,7 +69,7 @@ def _texts_by_torch(towers: Towers, tokens: Tokens) -> Floats:
 
 
 def _regions_both_ways(runtime: Runtime, towers: Towers) -> tuple[Floats, Floats]:
-    """Random regions of different counts, as there are no images to take them from."""
+    """Random regions of different counts, since there are no image files to take them from."""
     image, _ = towers.backbones.dimensions
     generator = torch.Generator().manual_seed(0)
     cells = torch.randn(CHECKED_ITEMS, REGIONS_IN_EXAMPLE, image.local_dimension, generator=generator)

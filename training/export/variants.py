@@ -71,7 +71,7 @@ def _load(path: Path) -> ModelProto:
 
 
 def _refuse_beyond_fp16(graph: GraphProto) -> None:
-    """The conversion would clip large weights, and keep those that are no number, without a word."""
+    """The conversion would clip large weights, and keep NaN, silently."""
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT:
             continue

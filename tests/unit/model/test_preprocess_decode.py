@@ -143,7 +143,9 @@ def test_files_are_read_and_named(tmp_path: Path) -> None:
     gradient_image().save(path)
     assert decode_image(path).size == (60, 40)
     path.write_bytes(b"not an image")
-    with pytest.raises(UnreadableImage, match=r"^an image\.jpg cannot be read: it is none of JPEG") as caught:
+    with pytest.raises(
+        UnreadableImage, match=r"^an image\.jpg cannot be read: its format is not one of JPEG"
+    ) as caught:
         decode_image(path)
     assert str(tmp_path) not in str(caught.value)
     assert caught.value.detail == str(path)

@@ -1,3 +1,5 @@
+import sys
+import threading
 from pathlib import Path
 
 import faiss
@@ -92,6 +94,23 @@ def test_wrong_queries_parameters_and_filters_are_refused() -> None:
     with pytest.raises(ValueError, match="not float32 rows"):
         FlatIndex(VECTORS.T)
     assert index.search(QUERIES[:1], 1)[1].tolist() == brute_force(VECTORS, QUERIES[:1], 1)
+
+
+def test_a_scan_leaves_the_interpreter_to_others() -> None:
+    vectors = np.zeros((40_000, 256), np.float32)
+    ended = threading.Event()
+    worker = threading.Thread(target=lambda: (FlatIndex(vectors).search(vectors[:10], 5), ended.set()))
+    old = sys.getswitchinterval()
+    turns = 0
+    try:
+        sys.setswitchinterval(10)  # without a release of the lock, this thread would wait for the whole scan
+        worker.start()
+        while not ended.is_set() and not ended.wait(0.001):
+            turns += 1
+    finally:
+        sys.setswitchinterval(old)
+    worker.join()
+    assert turns > 3
 
 
 def test_a_search_uses_one_thread() -> None:
