@@ -35,6 +35,7 @@ def toy_config(**changes: object) -> TrainingConfig:
         ),
         "objective": ObjectiveConfig.model_validate(
             {
+                "local_matching": {"enabled": True},
                 "prototypes": {"start": 0.1, "count": 8},
                 "relation": {"start": 0.2},
                 "momentum": {"queue": 24, "momentum": 0.9},

@@ -22,16 +22,28 @@ class MatchingConfig(Settings):
     nonzero_cut_off: float = Field(default=1.7, gt=0, le=2, description="1.9 for COCO")
 
 
+class LocalMatchingConfig(Settings):
+    """The matching loss on norm(l), the local embeddings before fusion, from the first step."""
+
+    enabled: bool = False
+    weight: float = Field(default=0.5, gt=0)
+
+
 class PrototypeConfig(Settings):
-    """L_proto: dynamic clustering prototypes."""
+    """L_proto: dynamic clustering prototypes.
+
+    The paper has `epsilon` = `temperature` = 0.1, where even assignments are stable and nothing is ever learnt
+    (docs/decisions/0013): a recipe with that is refused.
+    """
 
     enabled: bool = True
     weight: float = 0.2
-    start: float = Field(default=0.24, ge=0, lt=1, description="fraction of the planned steps")
+    start: float = Field(default=0.049, ge=0, lt=1, description="fraction of the planned steps")
     count: int = Field(default=384, ge=2)
-    epsilon: float = Field(default=0.1, gt=0)
+    epsilon: float = Field(default=0.05, gt=0)
     iterations: int = Field(default=3, ge=1)
     temperature: float = Field(default=0.1, gt=0)
+    over_keys: bool = Field(default=True, description="assign each batch together with the keys of the momentum queues")
 
 
 class RelationConfig(Settings):
@@ -39,7 +51,7 @@ class RelationConfig(Settings):
 
     enabled: bool = True
     weight: float = 1.0
-    start: float = Field(default=0.88, ge=0, lt=1)
+    start: float = Field(default=0.177, ge=0, lt=1)
     sigma: float = Field(default=1.0, gt=0)
     relevance: Literal["learned", "mean"] = "learned"
     top: int = Field(default=10, ge=1)
@@ -50,10 +62,15 @@ class RelationConfig(Settings):
 
 
 class MomentumConfig(Settings):
-    """L_moco: momentum encoders and queues."""
+    """L_moco: momentum encoders and queues.
+
+    `query` "local" contrasts norm(l) with the fused keys, as the authors do, and so supervises l before the relation
+    starts; "fused" contrasts the embeddings. With weight 0 the queues are filled for the prototypes alone.
+    """
 
     enabled: bool = True
-    weight: float = 1.0
+    weight: float = Field(default=1.0, ge=0)
+    query: Literal["fused", "local"] = "local"
     momentum: float = Field(default=0.999, ge=0, lt=1)
     queue: int = Field(default=2048, ge=1)
     temperature: float = Field(default=0.07, gt=0)
@@ -69,9 +86,10 @@ class SoftPositiveConfig(Settings):
 
 
 class ObjectiveConfig(Settings):
-    """Total: L_match + L_rel + 0.2 L_proto + L_moco, and L_soft where it is on; every part is a switch."""
+    """Total: L_match + L_rel + 0.2 L_proto + L_moco, and what is on of our own; every part is a switch."""
 
     matching: MatchingConfig = MatchingConfig()
+    local_matching: LocalMatchingConfig = LocalMatchingConfig()
     prototypes: PrototypeConfig = PrototypeConfig()
     relation: RelationConfig = RelationConfig()
     momentum: MomentumConfig = MomentumConfig()
@@ -98,6 +116,8 @@ class OptimiserConfig(Settings):
 class BatchConfig(Settings):
     """What the losses see at once: N images, each with some of its captions, and the size augmentation.
 
+    An epoch passes over all images, or over all captions: each image then comes as often as it has captions left.
+
     `images` counts those of all processes of a `torchrun` together. With `accumulate` = k an optimiser step takes the
     mean of the gradients of k such batches. That is not a batch of k x N images: the negatives, the assignments of the
     prototypes, the neighbours of the relation and the statistics of batch norm stay those of N images. Schedules,
@@ -105,6 +125,7 @@ class BatchConfig(Settings):
     """
 
     images: int = Field(default=128, ge=2)
+    epoch_over: Literal["images", "captions"] = "images"
     accumulate: int = Field(default=1, ge=1, description="batches per optimiser step")
     captions_per_image: int = Field(default=1, ge=1)
     drop_cells: float = Field(default=0.2, ge=0, lt=1)
@@ -219,13 +240,33 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
 def parse_config(tree: dict[str, Any], source: str) -> TrainingConfig:
     """Validate a recipe that was parsed already; `source` names it in errors."""
     try:
-        return TrainingConfig.model_validate(tree)
+        config = TrainingConfig.model_validate(tree)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg']} (got {item['input']!r:.80})"
             for item in error.errors()
         )
         raise ConfigError(f"{source}: {problems}") from None
+    _refuse_idle_prototypes(config.objective, source)
+    return config
+
+
+def _refuse_idle_prototypes(objective: ObjectiveConfig, source: str) -> None:
+    """Raise ConfigError for prototypes that could learn nothing; checkpoints of such runs are still read."""
+    prototypes = objective.prototypes
+    if not prototypes.enabled:
+        return
+    if prototypes.epsilon >= prototypes.temperature:
+        raise ConfigError(
+            f"{source}: objective.prototypes.epsilon = {prototypes.epsilon} is not below its temperature = "
+            f"{prototypes.temperature}: assignments would stay even, and nothing would be learnt; choose at most "
+            f"{prototypes.temperature / 2:g}"
+        )
+    if prototypes.over_keys and not objective.momentum.enabled:
+        raise ConfigError(
+            f"{source}: objective.prototypes.over_keys = true needs the keys of the momentum part: set "
+            "objective.momentum.enabled = true (its weight = 0 keeps its loss out), or over_keys = false"
+        )
 
 
 def _read_tree(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, Pro
 from training.distributed import Group
 from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
 from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
-from training.prototypes import Prototypes
+from training.prototypes import Keys, Prototypes
 from training.relation import (
     GraphEnhancement,
     Relevance,
@@ -34,7 +34,7 @@ def matching_loss(config: MatchingConfig) -> MatchingLoss:
 
 
 class RelationPart(nn.Module):
-    """L_rel over the local embeddings l and the local features V' of a batch."""
+    """L_rel over the local embeddings l and the local features V of a batch."""
 
     def __init__(self, config: RelationConfig, dimension: int, heads: int, matching: MatchingLoss) -> None:
         super().__init__()
@@ -85,11 +85,19 @@ class MomentumPart(nn.Module):
         self.image_queue = KeyQueue(config.queue, dimension)
         self.text_queue = KeyQueue(config.queue, dimension)
 
+    @property
+    def keys(self) -> Keys | None:
+        """The keys of earlier batches once both queues are full, else None."""
+        return (self.image_queue.keys, self.text_queue.keys) if self.image_queue.full and self.text_queue.full else None
+
     def forward(self, pairs: Pairs, image_keys: Tensor, text_keys: Tensor) -> Tensor | None:
-        """The loss once both queues are full, else None. Keys are the momentum embeddings of the same batch."""
+        """The loss once both queues are full, else None, as with weight 0.
+
+        `pairs` holds the queries, `image_keys` and `text_keys` the momentum embeddings of the same batch.
+        """
         loss = None
         ids = pairs.caption_ids
-        if self.image_queue.full and self.text_queue.full:
+        if self.keys is not None and self.config.weight:
             gathered = pairs.images[pairs.image_of_caption]
             loss = self._contrast(gathered, text_keys, self.text_queue, ids)
             loss = loss + self._contrast(pairs.texts, image_keys[pairs.image_of_caption], self.image_queue, ids)
@@ -136,20 +144,19 @@ class Objective(nn.Module):
         joined batch.
         """
         pairs = gather_pairs(self.group, pairs)
+        local = gather_local(self.group, image, text, pairs)
         parts = {"matching": self.matching(pairs)}
+        if self.config.local_matching.enabled:
+            parts["local_matching"] = self.config.local_matching.weight * self.matching(local)
         progress = step / self.planned_steps
         if self.prototypes is not None and progress >= self.config.prototypes.start:
-            gathered = pairs.images[pairs.image_of_caption]
-            parts["prototypes"] = self.config.prototypes.weight * self.prototypes(gathered, pairs.texts)
+            parts["prototypes"] = self.config.prototypes.weight * self._cluster(pairs)
         if self.relation is not None and progress >= self.config.relation.start:
-            image, text = gather_encoding(self.group, image), gather_encoding(self.group, text)
-            local = pairs._replace(
-                images=nn.functional.normalize(image.local_embedding, dim=-1),
-                texts=nn.functional.normalize(text.local_embedding, dim=-1),
-            )
+            image, text = gather_fragments(self.group, image), gather_fragments(self.group, text)
             parts["relation"] = self.config.relation.weight * self.relation(image, text, local)
         if self.momentum is not None and keys is not None:
-            contrast = self.momentum(pairs, *map(self.group.gather, keys))
+            queries = local if self.config.momentum.query == "local" else pairs
+            contrast = self.momentum(queries, *map(self.group.gather, keys))
             if contrast is not None:
                 parts["momentum"] = self.config.momentum.weight * contrast
         if self.config.soft_positives.enabled:
@@ -159,6 +166,13 @@ class Objective(nn.Module):
                 pairs, joined, temperature=soft.temperature, target_temperature=soft.target_temperature
             )
         return parts
+
+    def _cluster(self, pairs: Pairs) -> Tensor:
+        """L_proto of the pairs, assigned together with the keys of the queues where the recipe says so."""
+        assert self.prototypes is not None
+        keys = self.momentum.keys if self.momentum is not None and self.config.prototypes.over_keys else None
+        loss: Tensor = self.prototypes(pairs.images[pairs.image_of_caption], pairs.texts, keys)
+        return loss
 
 
 def gather_pairs(group: Group, own: Pairs) -> Pairs:
@@ -171,14 +185,17 @@ def gather_pairs(group: Group, own: Pairs) -> Pairs:
     )
 
 
-def gather_encoding(group: Group, own: Encoding) -> Encoding:
-    """The encodings of all processes; V' without gradient, which the relation does not take through it."""
-    return Encoding(
-        embedding=group.gather(own.embedding),
-        local_embedding=group.gather(own.local_embedding),
-        local_features=group.gather(own.local_features.detach()),
-        mask=group.gather(own.mask),
+def gather_local(group: Group, image: Encoding, text: Encoding, pairs: Pairs) -> Pairs:
+    """norm(l) of all processes in place of the embeddings of their pairs."""
+    return pairs._replace(
+        images=group.gather(nn.functional.normalize(image.local_embedding, dim=-1)),
+        texts=group.gather(nn.functional.normalize(text.local_embedding, dim=-1)),
     )
+
+
+def gather_fragments(group: Group, own: Encoding) -> Encoding:
+    """The local features V of all processes, without gradient, which the relation does not take through them."""
+    return own._replace(local_features=group.gather(own.local_features.detach()), mask=group.gather(own.mask))
 
 
 def _prototypes(config: PrototypeConfig, dimension: int) -> Prototypes:

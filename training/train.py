@@ -30,12 +30,14 @@ from training.data.sources import (
     load_splits,
     mask_token_of,
 )
+from training.device import device_of
 from training.distributed import Draw, Group, process_group
 from training.embed import embed_split
 from training.loop import Trainer
 from training.metrics import retrieval_metrics
 from training.network import Backbones, build_network, load_backbones
 from training.precision import refuse_unsupported
+from training.prototypes import Prototypes
 from training.run_log import RunLog
 
 BEST, LAST = "best", "last"
@@ -209,7 +211,7 @@ def _finish_epoch(run: Run, parts: Mapping[str, float]) -> None:
 
 def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
     with rounded_as_written(run.trainer.evaluated):
-        evaluation = evaluate_splits(run.trainer.evaluated, run.val)
+        evaluation = evaluate_splits(run.trainer.evaluated, run.val, run.trainer.objective.prototypes)
     score = evaluation[f"{run.config.select_on}/rsum"]
     if score > run.best:
         run.best = score
@@ -223,12 +225,17 @@ def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
     run.log.epoch(run.epoch, run.trainer.step, parts, evaluation, best=score == run.best)
 
 
-def evaluate_splits(network: AAHR, splits: Mapping[str, SplitFeatures]) -> dict[str, float]:
-    """Metrics of every data set as `<data set>/<metric>`."""
+def evaluate_splits(
+    network: AAHR, splits: Mapping[str, SplitFeatures], prototypes: Prototypes | None = None
+) -> dict[str, float]:
+    """Metrics of every data set as `<data set>/<metric>`; with prototypes also what these have learnt."""
     found = {}
     for name, split in splits.items():
         images, texts = embed_split(network, split)
         metrics = retrieval_metrics(images @ texts.T, split.dataset.image_of_caption)
+        if prototypes is not None:
+            tensors = (torch.from_numpy(array) for array in (images, texts, split.dataset.image_of_caption))
+            metrics |= prototypes.measure(*(tensor.to(device_of(prototypes)) for tensor in tensors))
         found.update({f"{name}/{metric}": value for metric, value in metrics.items()})
     return found
 

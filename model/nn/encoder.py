@@ -17,7 +17,7 @@ class Encoding(NamedTuple):
 
     embedding: Tensor  # [B, D], L2-normalised
     local_embedding: Tensor  # [B, D], l before fusion
-    local_features: Tensor  # [B, R, D], V'
+    local_features: Tensor  # [B, R, D], V: after it, the fragment relation leaves the joint space
     mask: Tensor  # [B, R], True where valid
 
 
@@ -61,7 +61,7 @@ class FragmentEncoder(nn.Module):
             global_feature = self.global_projection(self.global_dropout(item.global_features))
         local = self._local_embedding(projected, related, item.mask, global_feature)
         embedding = F.normalize(local, dim=-1) if global_feature is None else self.fusion(local, global_feature)
-        return Encoding(embedding, local, related, item.mask)
+        return Encoding(embedding, local, projected, item.mask)
 
     def _local_embedding(
         self, projected: Tensor, related: Tensor, mask: Tensor, global_feature: Tensor | None

@@ -57,22 +57,44 @@ class TextSource(Protocol):
 
 def steps_per_epoch(dataset: ImageTextDataset, batch: BatchConfig) -> int:
     """Whole batches only: what is left over comes in another epoch."""
-    return len(dataset.image_paths) // batch.images
+    return sum(len(rows) // batch.images for rows in _rounds(dataset, batch))
 
 
 def plan_epoch(dataset: ImageTextDataset, batch: BatchConfig, *, views: int, seed: int, epoch: int) -> list[BatchPlan]:
-    """The batches of one epoch: every image once, each with up to `captions_per_image` of its captions."""
+    """The batches of one epoch, in each every image once with up to `captions_per_image` of its captions.
+
+    Over images, an epoch shows every image once. Over captions, it shows every image with the next of its captions,
+    round after round, until all were shown.
+    """
     generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(len(dataset.image_paths))
     captions_of = _captions_of_images(dataset)
+    if batch.epoch_over == "captions":
+        captions_of = [generator.permutation(captions) for captions in captions_of]
     plans = []
-    for step in range(steps_per_epoch(dataset, batch)):
-        rows = order[step * batch.images : (step + 1) * batch.images]
-        chosen = [generator.permutation(captions_of[row])[: batch.captions_per_image] for row in rows]
-        image_of_caption = np.repeat(np.arange(len(rows)), [len(captions) for captions in chosen])
-        view = generator.integers(0, views, len(rows))
-        plans.append(BatchPlan(rows, view, np.concatenate(chosen), image_of_caption))
+    for number, round_rows in enumerate(_rounds(dataset, batch)):
+        order = generator.permutation(round_rows)
+        for rows in np.split(order, range(batch.images, len(order), batch.images))[: len(order) // batch.images]:
+            chosen = [_chosen(captions_of[row], batch, number, generator) for row in rows]
+            image_of_caption = np.repeat(np.arange(len(rows)), [len(captions) for captions in chosen])
+            view = generator.integers(0, views, len(rows))
+            plans.append(BatchPlan(rows, view, np.concatenate(chosen), image_of_caption))
     return plans
+
+
+def _rounds(dataset: ImageTextDataset, batch: BatchConfig) -> list[Rows]:
+    """The rows of the images of each round of an epoch: all of them, then those with captions left."""
+    if batch.epoch_over == "images":
+        return [np.arange(len(dataset))]
+    count = np.bincount(dataset.image_of_caption, minlength=len(dataset))
+    starts = range(0, int(count.max()), batch.captions_per_image)
+    return [np.flatnonzero(count > start) for start in starts]
+
+
+def _chosen(captions: Rows, batch: BatchConfig, number: int, generator: np.random.Generator) -> Rows:
+    """The captions that an image shows in a round: drawn anew, or the next of an order drawn for the epoch."""
+    if batch.epoch_over == "images":
+        return generator.permutation(captions)[: batch.captions_per_image]
+    return captions[number * batch.captions_per_image : (number + 1) * batch.captions_per_image]
 
 
 def _captions_of_images(dataset: ImageTextDataset) -> list[Rows]:

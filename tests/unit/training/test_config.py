@@ -62,6 +62,9 @@ def test_a_value_in_place_of_a_table_is_refused(override: str) -> None:
         ("name.first=1", "is a value, not a table"),
         ("batch.accumulate=0", r"batch\.accumulate.*got 0"),
         ("precision=fp16", "precision: .*'fp32' or 'bf16'.*fp16"),
+        ("objective.prototypes.epsilon=0.1", r"epsilon = 0\.1 is not below its temperature = 0\.1.*at most 0\.05"),
+        ("objective.momentum.enabled=false", r"over_keys = true needs .* set objective\.momentum\.enabled = true"),
+        ("batch.epoch_over=words", "epoch_over: .*'images' or 'captions'.*words"),
         ("objective.momentum.queue=2000", r"queue = 2000 is not a whole number of batches .* = 128: choose 2048"),
     ],
 )

@@ -20,7 +20,7 @@ def test_every_part_starts_in_time_and_the_loss_falls() -> None:
     batches = toy_batches(dataset, collate, epochs=6)
     trainer = toy_trainer(toy_config(), steps=len(batches))
     history = [trainer.train_step(batch) for batch in batches]
-    assert set(history[0]) == {"matching", "soft_positives"}
+    assert set(history[0]) == {"matching", "local_matching", "soft_positives"}
     first_step = {name: next(step for step, parts in enumerate(history) if name in parts) for name in history[-1]}
     assert first_step["matching"] == 0
     assert first_step["prototypes"] == int(np.ceil(0.1 * len(batches)))
@@ -140,15 +140,17 @@ def test_a_loss_that_is_not_finite_names_part_and_step() -> None:
         trainer.train_step(broken)
 
 
-@pytest.mark.parametrize("part", ["prototypes", "relation", "momentum", "soft_positives"])
+@pytest.mark.parametrize("part", ["local_matching", "prototypes", "relation", "momentum", "soft_positives"])
 def test_every_part_is_a_switch(part: str) -> None:
     dataset, collate = toy_dataset()
     objective = toy_config().objective.model_dump()
     objective[part]["enabled"] = False
+    objective["prototypes"]["over_keys"] = part != "momentum"
     batches = toy_batches(dataset, collate, epochs=3)
     trainer = toy_trainer(toy_config(objective=ObjectiveConfig.model_validate(objective)), steps=len(batches))
     history = [trainer.train_step(batch) for batch in batches]
-    assert set(history[-1]) == {"matching", "soft_positives", "prototypes", "relation", "momentum"} - {part}
+    parts = {"matching", "local_matching", "soft_positives", "prototypes", "relation", "momentum"}
+    assert set(history[-1]) == parts - {part}
 
 
 def test_the_relation_and_momentum_parts_train_the_network_and_never_the_copy() -> None:

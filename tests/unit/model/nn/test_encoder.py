@@ -57,6 +57,15 @@ def test_an_item_alone_equals_the_same_item_in_a_padded_batch(pooling: str, side
     torch.testing.assert_close(batch.embedding.norm(dim=1), torch.ones(3))
 
 
+@pytest.mark.parametrize("pooling", ["k_max", "gglp", "mean"])
+def test_local_features_are_the_projection_before_the_fragment_relation(pooling: str) -> None:
+    torch.manual_seed(0)
+    network = AAHR(tiny_config(pooling=pooling), DIMENSIONS, DIMENSIONS).eval()
+    item = padded_item([6, 1, 3])
+    for encoder in (network.image_encoder, network.text_encoder):
+        torch.testing.assert_close(encoder(item).local_features, encoder.projection(item.features, item.mask))
+
+
 def test_what_stands_at_masked_places_does_not_matter_in_training_either() -> None:
     item = padded_item([6, 2, 4])
     garbage = item.features.masked_fill(~item.mask.unsqueeze(-1), 1e4)

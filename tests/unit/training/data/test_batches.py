@@ -26,6 +26,21 @@ def test_an_epoch_shows_every_image_at_most_once_with_its_own_captions() -> None
         assert len(np.unique(plan.caption_rows)) == len(plan.caption_rows)
 
 
+def test_an_epoch_over_captions_shows_every_caption_once() -> None:
+    dataset, _ = toy_dataset(images=48)  # one to three captions each
+    batch = BatchConfig(images=8, captions_per_image=2, epoch_over="captions")
+    plans = plan_epoch(dataset, batch, views=2, seed=0, epoch=0)
+    with_three = int((np.bincount(dataset.image_of_caption) == 3).sum())
+    assert len(plans) == steps_per_epoch(dataset, batch) == 6 + with_three // 8
+    shown = np.concatenate([plan.caption_rows for plan in plans])
+    assert len(np.unique(shown)) == len(shown) == len(dataset.captions) - with_three % 8
+    for plan in plans:
+        assert len(np.unique(plan.image_rows)) == 8
+        assert (dataset.image_of_caption[plan.caption_rows] == plan.image_rows[plan.image_of_caption]).all()
+    other = plan_epoch(dataset, batch, views=2, seed=0, epoch=1)
+    assert [plan.caption_rows.tolist() for plan in other] != [plan.caption_rows.tolist() for plan in plans]
+
+
 def test_plans_follow_from_seed_and_epoch_alone() -> None:
     dataset, _ = toy_dataset()
     batch = BatchConfig(images=8)
