@@ -1,4 +1,4 @@
-"""What the benchmarks of quality share: train a recipe in a process of its own, evaluate it on test, average seeds."""
+"""What the benchmarks of quality share: train a recipe, evaluate it on test, average seeds."""
 
 import json
 import os
@@ -6,10 +6,17 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from training.evaluate import evaluate
+import numpy as np
+
+from training.config import load_config
+from training.data.karpathy import load_karpathy
+from training.evaluate import evaluate, open_embedder
+from training.metrics.retrieval import image_to_text_ranks, text_to_image_ranks
+from training.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path.home() / ".cache" / "aahr"
@@ -33,6 +40,26 @@ def train_once(recipe: Path, directory: Path, cache: Path, settings: Sequence[st
         code = os.waitstatus_to_exitcode(status)
         raise SystemExit(f"training {recipe.stem} into {directory} ended with status {code}")
     return usage.ru_maxrss / 1024
+
+
+def train_here(recipe: Path, directory: Path, cache: Path, settings: Sequence[str]) -> None:
+    """Train into a directory in this process, or go on there; many short runs share what takes long to import."""
+    begun = (directory / "last").exists()
+    if not begun or _epochs_done(directory) < _planned_epochs(directory):
+        train(load_config(recipe, settings), directory, cache, resume=begun)
+
+
+def write_ranks(directory: Path, cache: Path) -> None:
+    """`ranks.npz` in a run's directory: of each test query of its best checkpoint the rank of its first positive."""
+    dataset = load_karpathy(FLICKR8K / "dataset_flickr8k.json", FLICKR8K / "images", "test")
+    with closing(open_embedder(directory / "best", cache)) as embedder:
+        similarity = embedder.images(dataset.image_paths) @ embedder.texts(dataset.captions).T
+    np.savez_compressed(
+        directory / "ranks.npz",
+        image_to_text=image_to_text_ranks(similarity, dataset.image_of_caption),
+        text_to_image=text_to_image_ranks(similarity, dataset.image_of_caption),
+        image_of_caption=dataset.image_of_caption,
+    )
 
 
 def measure(directory: Path, cache: Path) -> dict[str, Any]:
