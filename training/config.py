@@ -53,6 +53,9 @@ class RelationConfig(Settings):
     weight: float = 1.0
     start: float = Field(default=0.177, ge=0, lt=1)
     sigma: float = Field(default=1.0, gt=0)
+    fragment_scores: Literal["normalised", "cosine"] = Field(
+        default="normalised", description="of words and regions: as the authors take them, or the bare cosines"
+    )
     relevance: Literal["learned", "mean"] = "learned"
     top: int = Field(default=10, ge=1)
     connected_fraction: float = Field(default=0.5, gt=0, le=1)

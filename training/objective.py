@@ -50,7 +50,12 @@ class RelationPart(nn.Module):
         """`pairs` holds the normalised local embeddings [N, D] and [M, D]; a scalar."""
         images, texts = pairs.images, pairs.texts
         i2t_scores, t2i_scores = fragment_scores(
-            image.local_features, image.mask, text.local_features, text.mask, self.config.top
+            image.local_features,
+            image.mask,
+            text.local_features,
+            text.mask,
+            self.config.top,
+            normalise=self.config.fragment_scores == "normalised",
         )
         i2t = i2t_scores.mean if self.image_relevance is None else self.image_relevance(i2t_scores)
         t2i = t2i_scores.mean if self.text_relevance is None else self.text_relevance(t2i_scores)

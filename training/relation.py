@@ -31,18 +31,20 @@ def intra_modal_correlation(first: Tensor, second: Tensor, sigma: float = 1.0) -
 
 @torch.no_grad()
 def fragment_scores(
-    regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor, top: int = 10
+    regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor, top: int = 10, *, normalise: bool = True
 ) -> tuple[FragmentScores, FragmentScores]:
     """Fine-grained scores of all images with all captions: (i2t [N, M], t2i [M, N]).
 
     regions [N, R, D], words [M, T, D] with masks of their valid cells. t2i: cosine of every word with every region,
     leaky ReLU 0.1, normalised over the valid words, maximum over the valid regions; i2t with the roles exchanged.
-    In float32 also under autocast, and without gradient, as the local features are detached there.
+    Without `normalise` the cosines stay as they are. In float32 also under autocast, and without gradient, as the local
+    features are detached there.
 
     One product serves both directions. It is taken by tiles, some images with up to CAPTIONS_PER_TILE captions of
     similar length, and each tile is worked on while it lies in the caches. [N, R, M, T] never exists: two tensors of
     TILE_BYTES do, or of the scores of one image with CAPTIONS_PER_TILE captions where these are more.
     """
+    best_of_tile = _best_normalised if normalise else _best_cosines
     with torch.autocast(regions.device.type, enabled=False):
         regions, words = _unit_rows(regions, region_mask), _unit_rows(words, word_mask)
         of_regions = regions.new_empty(len(regions), len(words), regions.shape[1])  # [N, M, R]
@@ -51,7 +53,7 @@ def fragment_scores(
             group, group_mask = words[rows, :longest].transpose(0, 1), word_mask[rows, :longest].T  # [t, m, D], [t, m]
             flat = group.flatten(end_dim=1).T  # [D, t * m]
             for images in _tiles(region_mask, flat.shape[1]):
-                best = _best_of_tile(regions[images], region_mask[images], flat, group_mask)
+                best = best_of_tile(regions[images], region_mask[images], flat, group_mask)
                 of_regions[images, rows], of_words[rows, images, :longest] = best
     return _summarise(of_regions, region_mask.unsqueeze(1), top), _summarise(of_words, word_mask.unsqueeze(1), top)
 
@@ -68,7 +70,7 @@ def _tiles(region_mask: Tensor, columns: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, images, step))
 
 
-def _best_of_tile(regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+def _best_normalised(regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Best scores of the regions of n images [n, m, R] and of the words of m captions [m, n, T].
 
     regions [n, R, D] with mask [n, R]; words [D, T * m] with mask [T, m]: captions are the last axis, so that every
@@ -80,6 +82,14 @@ def _best_of_tile(regions: Tensor, region_mask: Tensor, words: Tensor, word_mask
     weighted = torch.mul(scores, over_words, out=squares)
     of_words = _ignore(weighted, region_mask[:, :, None, None]).amax(dim=1)  # [n, T, m]
     of_regions = _ignore(scores.mul_(over_regions), word_mask).amax(dim=2)  # [n, R, m]
+    return of_regions.transpose(1, 2), of_words.permute(2, 0, 1)
+
+
+def _best_cosines(regions: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of the bare cosines."""
+    scores = (regions.flatten(end_dim=1) @ words).view(*region_mask.shape, *word_mask.shape)
+    of_words = _ignore(scores, region_mask[:, :, None, None]).amax(dim=1)  # [n, T, m]
+    of_regions = _ignore(scores, word_mask).amax(dim=2)  # [n, R, m]
     return of_regions.transpose(1, 2), of_words.permute(2, 0, 1)
 
 

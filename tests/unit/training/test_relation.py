@@ -122,6 +122,21 @@ def test_scores_equal_loops_and_padding_is_irrelevant(monkeypatch: pytest.Monkey
             assert not t2i.best[caption, image, len(best) :].any()
 
 
+def test_bare_cosines_equal_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relation_module, "CAPTIONS_PER_TILE", 2)
+    torch.manual_seed(4)
+    regions, region_mask, words, word_mask = random_batch(3, 5, 4, 6)
+    i2t, t2i = fragment_scores(regions, region_mask, words, word_mask, top=3, normalise=False)
+    for image in range(3):
+        for caption in range(4):
+            own, said = regions[image, region_mask[image]], words[caption, word_mask[caption]]
+            cosines = F.cosine_similarity(own[:, None], said[None], dim=-1)  # [R, T]
+            torch.testing.assert_close(i2t.mean[image, caption], cosines.amax(dim=1).mean(), **TOLERANCE)
+            torch.testing.assert_close(t2i.mean[caption, image], cosines.amax(dim=0).mean(), **TOLERANCE)
+            best = cosines.amax(dim=0).sort(descending=True).values[:3]
+            torch.testing.assert_close(t2i.best[caption, image, : len(best)], best, **TOLERANCE)
+
+
 def random_batch(images: int, cells: int, captions: int, tokens: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Regions, their mask, words and their mask, with holes at random places in both masks."""
     region_mask, word_mask = torch.rand(images, cells) > 0.2, torch.rand(captions, tokens) > 0.4
