@@ -45,7 +45,8 @@ def build_optimiser(config: OptimiserConfig, network: AAHR, objective: Objective
     groups = [
         {"params": parameters, "base": config.learning_rate * factor} for parameters, factor in factors if parameters
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+    on_gpu = next(network.parameters()).is_cuda
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu or None)
 
 
 def trained_parameters(module: nn.Module | None) -> list[nn.Parameter]:

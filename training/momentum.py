@@ -66,8 +66,8 @@ class MomentumEncoder(nn.Module):
     @torch.no_grad()
     def update(self, online: nn.Module) -> None:
         """p <- momentum p + (1 - momentum) online, for all parameters; buffers are copied."""
-        for own, new in zip(self.encoder.parameters(), online.parameters(), strict=True):
-            if new.requires_grad:
-                own.lerp_(new.detach(), 1 - self.momentum)
+        pairs = zip(self.encoder.parameters(), online.parameters(), strict=True)
+        own, new = zip(*((own, new.detach()) for own, new in pairs if new.requires_grad), strict=True)
+        torch._foreach_lerp_(own, new, 1 - self.momentum)  # all at once: on a GPU the launches are what takes time
         for kept, current in zip(self.encoder.buffers(), online.buffers(), strict=True):
             kept.copy_(current)

@@ -15,6 +15,7 @@ from model.nn.features import bucket_by_length
 EPSILON = 1e-8
 TILE_BYTES = 8 * 2**20  # scores of one tile: the passes over them stay in the caches, the product is still a large one
 CAPTIONS_PER_TILE = 32
+GPU_TILE_BYTES, GPU_CAPTIONS_PER_TILE = 512 * 2**20, 1024  # there, starting another tile is what takes time
 
 
 class FragmentScores(NamedTuple):
@@ -42,17 +43,20 @@ def fragment_scores(
 
     One product serves both directions. It is taken by tiles, some images with up to CAPTIONS_PER_TILE captions of
     similar length, and each tile is worked on while it lies in the caches. [N, R, M, T] never exists: two tensors of
-    TILE_BYTES do, or of the scores of one image with CAPTIONS_PER_TILE captions where these are more.
+    TILE_BYTES do, or of the scores of one image with CAPTIONS_PER_TILE captions where these are more (on a GPU the
+    sizes of GPU_…).
     """
+    on_cpu = regions.device.type == "cpu"
+    tile_bytes, captions = (TILE_BYTES, CAPTIONS_PER_TILE) if on_cpu else (GPU_TILE_BYTES, GPU_CAPTIONS_PER_TILE)
     best_of_tile = _best_normalised if normalise else _best_cosines
     with torch.autocast(regions.device.type, enabled=False):
         regions, words = _unit_rows(regions, region_mask), _unit_rows(words, word_mask)
         of_regions = regions.new_empty(len(regions), len(words), regions.shape[1])  # [N, M, R]
         of_words = words.new_zeros(len(words), len(regions), words.shape[1])  # [M, N, T]
-        for rows, longest in bucket_by_length(word_mask, CAPTIONS_PER_TILE):
+        for rows, longest in bucket_by_length(word_mask, captions):
             group, group_mask = words[rows, :longest].transpose(0, 1), word_mask[rows, :longest].T  # [t, m, D], [t, m]
             flat = group.flatten(end_dim=1).T  # [D, t * m]
-            for images in _tiles(region_mask, flat.shape[1]):
+            for images in _tiles(region_mask, flat.shape[1], tile_bytes):
                 best = best_of_tile(regions[images], region_mask[images], flat, group_mask)
                 of_regions[images, rows], of_words[rows, images, :longest] = best
     return _summarise(of_regions, region_mask.unsqueeze(1), top), _summarise(of_words, word_mask.unsqueeze(1), top)
@@ -63,10 +67,10 @@ def _unit_rows(features: Tensor, mask: Tensor) -> Tensor:
     return F.normalize(features.float(), dim=-1).masked_fill_(~mask.unsqueeze(-1), 0.0)
 
 
-def _tiles(region_mask: Tensor, columns: int) -> Iterator[slice]:
-    """Slices of images, so that the scores of their cells with `columns` words take up to TILE_BYTES."""
+def _tiles(region_mask: Tensor, columns: int, tile_bytes: int) -> Iterator[slice]:
+    """Slices of images, so that the scores of their cells with `columns` words take up to `tile_bytes`."""
     images, cells = region_mask.shape
-    step = max(1, TILE_BYTES // (cells * columns * torch.float32.itemsize))
+    step = max(1, tile_bytes // (cells * columns * torch.float32.itemsize))
     return (slice(start, start + step) for start in range(0, images, step))
 
 
@@ -98,8 +102,8 @@ def _inverse_norm(squares: Tensor, dim: int) -> Tensor:
 
 
 def _ignore(scores: Tensor, mask: Tensor) -> Tensor:
-    """In place -inf where not valid; most tiles have no such place."""
-    return scores if mask.all() else scores.masked_fill_(~mask, float("-inf"))
+    """In place -inf where not valid; most tiles have no such place (a GPU would have to be waited for to know it)."""
+    return scores if mask.device.type == "cpu" and mask.all() else scores.masked_fill_(~mask, float("-inf"))
 
 
 def _summarise(scores: Tensor, mask: Tensor, top: int) -> FragmentScores:

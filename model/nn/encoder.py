@@ -76,7 +76,7 @@ class FragmentEncoder(nn.Module):
         return self.residual_weight * residual + (1 - self.residual_weight) * pooled
 
 
-def encode_by_length(encode: Callable[[Tensor, int], Encoding], mask: Tensor, per_group: int = 64) -> Encoding:
+def encode_by_length(encode: Callable[[Tensor, int], Encoding], mask: Tensor, per_group: int) -> Encoding:
     """All items of a mask [B, T] in groups of similar length, so that hardly any padding is computed.
 
     `encode(rows, longest)` encodes some rows, cut to the longest of them. For encoders whose items do not influence

@@ -206,7 +206,7 @@ def test_no_tensor_is_larger_than_a_tile() -> None:
 def test_scores_of_a_tile_are_bounded_by_bytes_or_by_one_image_with_one_group() -> None:
     mask = torch.ones(200, 36, dtype=torch.bool)
     for columns in (1, 320, 32 * 32, 10**6):
-        tiles = list(relation_module._tiles(mask, columns))
+        tiles = list(relation_module._tiles(mask, columns, relation_module.TILE_BYTES))
         assert [row for tile in tiles for row in range(200)[tile]] == list(range(200))
         height = len(range(200)[tiles[0]])
         assert height == 1 or height * 36 * columns * 4 <= relation_module.TILE_BYTES
