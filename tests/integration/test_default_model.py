@@ -3,12 +3,19 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
+from model.preprocess import decode_image, prepare_images
+from model.runtime import Runtime
 from tests.conftest import PROJECT
 from training.checkpoint import open_checkpoint
+from training.data.karpathy import load_karpathy
 from training.evaluate import evaluate
 from training.export import export
+from training.metrics import retrieval_metrics
 
 CHECKPOINT = PROJECT / "checkpoints" / "mini"
 CARD = CHECKPOINT / "README.md"
@@ -33,11 +40,17 @@ def test_the_checkpoint_is_small_and_sound() -> None:
     assert max(starts) <= 0.5  # every part was active for at least half of the steps
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("default") / "mini"
+    export(CHECKPOINT, directory)
+    return directory
+
+
 @pytest.mark.photographs
-def test_the_exported_default_has_the_figures_of_its_card(flickr8k: Path, tmp_path: Path) -> None:
-    export(CHECKPOINT, tmp_path / "mini")
+def test_the_exported_default_has_the_figures_of_its_card(flickr8k: Path, exported: Path, tmp_path: Path) -> None:
     found = evaluate(
-        tmp_path / "mini",
+        exported,
         data=flickr8k / "dataset_flickr8k.json",
         images=flickr8k / "images",
         split="test",
@@ -49,3 +62,52 @@ def test_the_exported_default_has_the_figures_of_its_card(flickr8k: Path, tmp_pa
     for metric, value in expected.items():
         # Rounded in the card; a query in a thousand may fall to the other side of a tie on another processor.
         assert found[metric] == pytest.approx(value, abs=0.6 if metric == "rsum" else 0.3), metric
+
+
+Floats = NDArray[np.float32]
+
+
+def cells_of(runtime: Runtime, paths: tuple[Path, ...]) -> Floats:
+    """L2-normalised V of images, [N, R, D]."""
+    preprocessing = runtime.preprocessing.image
+    assert preprocessing is not None
+    parts = [
+        runtime.pixels_local(prepare_images([decode_image(path) for path in paths[start : start + 50]], preprocessing))
+        for start in range(0, len(paths), 50)
+    ]
+    return _unit(np.concatenate([part.local_features for part in parts]))
+
+
+def words_of(runtime: Runtime, captions: tuple[str, ...]) -> tuple[Floats, NDArray[np.int64]]:
+    """L2-normalised V of all words one after the other [sum of lengths, D], and the place of each caption's first."""
+    tokens = runtime.tokenizer(captions)
+    valid = tokens.attention_mask > 0
+    starts = np.cumsum([0, *valid.sum(axis=1)[:-1]])
+    return _unit(runtime.tokens_local(tokens).local_features[valid]), starts
+
+
+def _unit(features: Floats) -> Floats:
+    unit: Floats = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    return unit
+
+
+def late_interaction(cells: Floats, words: Floats, starts: NDArray[np.int64]) -> Floats:
+    """Mean over the words of their best cosine with a cell, plus the same of the cells: [N, M]."""
+    lengths = torch.from_numpy(np.diff(starts, append=len(words)))
+    all_words = torch.from_numpy(words)
+    parts = []
+    for image in torch.from_numpy(cells):  # [R, D]
+        cosines = all_words @ image.T  # [sum of lengths, R]
+        of_words = torch.segment_reduce(cosines.amax(dim=1), "mean", lengths=lengths)
+        parts.append(of_words + torch.segment_reduce(cosines, "max", lengths=lengths).mean(dim=1))
+    return torch.stack(parts).numpy()
+
+
+@pytest.mark.photographs
+def test_the_local_features_of_the_default_find_by_late_interaction(flickr8k: Path, exported: Path) -> None:
+    """What is exported lies in the joint space: with V' in place of V this finds 38."""
+    dataset = load_karpathy(flickr8k / "dataset_flickr8k.json", flickr8k / "images", "val")
+    with Runtime.load(exported) as runtime:
+        cells, words = cells_of(runtime, dataset.image_paths), words_of(runtime, dataset.captions)
+    found = retrieval_metrics(late_interaction(cells, *words), dataset.image_of_caption)
+    assert found["rsum"] >= 250
