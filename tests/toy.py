@@ -7,12 +7,13 @@ import torch
 
 from model.config import FeatureDimensions, ImageBackboneConfig, ModelConfig, TextBackboneConfig
 from model.nn.aahr import AAHR
-from training.config import BatchConfig, DataConfig, ObjectiveConfig, OptimiserConfig, TrainingConfig
+from training.config import BatchConfig, DataConfig, OptimiserConfig, TrainingConfig
 from training.data.batches import Batch, Collator, plan_epoch
 from training.data.dataset import ImageTextDataset
 from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable
 from training.loop import Trainer
+from training.objective_config import ObjectiveConfig
 
 WIDTH = 12
 DIMENSIONS = FeatureDimensions(local_dimension=WIDTH, global_dimension=WIDTH)

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
-from training.config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
 from training.distributed import Group
 from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
 from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
+from training.objective_config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
 from training.prototypes import Keys, Prototypes
 from training.relation import (
     GraphEnhancement,

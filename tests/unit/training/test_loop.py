@@ -9,10 +9,11 @@ import torch
 from model.errors import TrainingError
 from model.nn.aahr import AAHR
 from tests.toy import toy_batches, toy_config, toy_dataset, toy_trainer
-from training.config import ObjectiveConfig, OptimiserConfig, TrainingConfig
+from training.config import OptimiserConfig, TrainingConfig
 from training.data.batches import Batch
 from training.loop import Trainer, learning_rate_factor
 from training.losses import Pairs
+from training.objective_config import ObjectiveConfig
 
 
 def test_every_part_starts_in_time_and_the_loss_falls() -> None:

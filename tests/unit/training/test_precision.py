@@ -7,8 +7,8 @@ import torch
 from model.errors import ConfigError
 from tests.toy import toy_batches, toy_config, toy_dataset, toy_trainer
 from training import precision
-from training.config import MatchingConfig
 from training.loop import Trainer
+from training.objective_config import MatchingConfig
 from training.precision import refuse_unsupported
 
 
