@@ -46,6 +46,9 @@ class BatchConfig(Settings):
     epoch_over: Literal["images", "captions"] = "images"
     accumulate: int = Field(default=1, ge=1, description="batches per optimiser step")
     captions_per_image: int = Field(default=1, ge=1)
+    whole_families: bool = Field(
+        default=False, description="images that differ in one thing, as those of a family of scenes, share a batch"
+    )
     drop_cells: float = Field(default=0.2, ge=0, lt=1)
     change_words: float = Field(default=0.2, ge=0, lt=1)
     flips: bool = Field(default=False, description="also train on the mirrored images")

@@ -173,6 +173,7 @@ def share_of_plan(plan: BatchPlan, rank: int, size: int) -> BatchPlan:
         view_of_image=plan.view_of_image[own],
         caption_rows=plan.caption_rows[captions],
         image_of_caption=plan.image_of_caption[captions] - rank * count,
+        joined_image_rows=plan.joined_image_rows,
     )
 
 

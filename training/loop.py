@@ -112,7 +112,7 @@ class Trainer:
     def _loss_parts(self, batch: Batch, place: int) -> Mapping[str, Tensor]:
         with self.group.forked_rng(Draw.DROPOUT, self.config.seed, self.step, place):
             image, text = self._encode(self.network, batch)
-        pairs = Pairs(image.embedding, text.embedding, batch.image_of_caption, batch.image_ids)
+        pairs = Pairs(image.embedding, text.embedding, batch.image_of_caption, batch.image_ids, batch.neutral)
         keys = self._momentum_keys(batch)
         parts: Mapping[str, Tensor] = self.objective(self.step, image, text, pairs, keys, batch.sentence_embeddings)
         return parts
@@ -195,4 +195,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         image_of_caption=batch.image_of_caption.to(device),
         image_ids=batch.image_ids.to(device),
         sentence_embeddings=None if batch.sentence_embeddings is None else move(batch.sentence_embeddings, device),
+        neutral=None if batch.neutral is None else batch.neutral.to(device),
     )

@@ -1,6 +1,6 @@
 """Matching losses on pairs of embeddings (DESIGN 4.2). All share one signature: Pairs in, a scalar out.
 
-Everything of one image id is positive and never a negative.
+Everything of one image id is positive and never a negative; what is known to hold besides is neither.
 """
 
 from typing import NamedTuple, Protocol
@@ -17,6 +17,13 @@ class Pairs(NamedTuple):
     texts: Tensor  # [M, D]
     image_of_caption: Tensor  # [M]
     image_ids: Tensor  # [N]
+    neutral: Tensor | None = None  # [M, N], where a caption holds for an image that is not its own
+
+    @property
+    def negative(self) -> Tensor:
+        """True at the pairs that must not match, [N, M]: of other image ids, and not neutral."""
+        other = self.image_ids[:, None] != self.caption_ids[None, :]
+        return other if self.neutral is None else other & ~self.neutral.T
 
     @property
     def caption_ids(self) -> Tensor:
@@ -60,7 +67,7 @@ class DistanceWeightedTriplet:
     def __call__(self, pairs: Pairs) -> Tensor:
         """The sum over all positive pairs and both directions."""
         similarity = pairs.images @ pairs.texts.T  # [N, M]
-        negative = pairs.image_ids[:, None] != pairs.caption_ids[None, :]
+        negative = pairs.negative
         anchors, captions = pairs.image_of_caption, torch.arange(len(pairs.texts), device=similarity.device)
         positive = similarity[anchors, captions]
         image_to_text = self._direction(similarity[anchors], negative[anchors], positive)
@@ -86,7 +93,7 @@ class HardNegativeTriplet:
     def __call__(self, pairs: Pairs) -> Tensor:
         """The sum over all positive pairs and both directions."""
         similarity = pairs.images @ pairs.texts.T
-        negative = pairs.image_ids[:, None] != pairs.caption_ids[None, :]
+        negative = pairs.negative
         positive = similarity[pairs.image_of_caption, torch.arange(len(pairs.texts), device=similarity.device)]
         hidden = similarity.masked_fill(~negative, float("-inf"))
         hardest_text = hidden.amax(dim=1)[pairs.image_of_caption]
@@ -99,7 +106,7 @@ class HardNegativeTriplet:
 class InfoNCE:
     """Cross-entropy of each pair against the batch (CPC, 2018); mean over pairs, both directions added.
 
-    Other captions of the same image are masked out of the denominator.
+    Other captions of the same image, and neutral pairs, are masked out of the denominator.
     """
 
     def __init__(self, temperature: float = 0.05) -> None:
@@ -109,9 +116,9 @@ class InfoNCE:
         """The mean over the positive pairs, both directions added."""
         logits = pairs.images @ pairs.texts.T / self.temperature  # [N, M]
         captions = torch.arange(len(pairs.texts), device=logits.device)
-        same = pairs.image_ids[:, None] == pairs.caption_ids[None, :]
-        rows = logits.masked_fill(same, float("-inf"))[pairs.image_of_caption]  # [M, M]
+        negatives = logits.masked_fill(~pairs.negative, float("-inf"))
+        rows = negatives[pairs.image_of_caption]  # [M, M]
         positive = logits[pairs.image_of_caption, captions]
         image_to_text = torch.logaddexp(rows.logsumexp(dim=1), positive) - positive
-        text_to_image = torch.logaddexp(logits.masked_fill(same, float("-inf")).logsumexp(dim=0), positive) - positive
+        text_to_image = torch.logaddexp(negatives.logsumexp(dim=0), positive) - positive
         return image_to_text.mean() + text_to_image.mean()

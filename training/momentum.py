@@ -11,7 +11,8 @@ def momentum_contrast(
 ) -> Tensor:
     """InfoNCE of queries [B, D] against their own keys [B, D] and the negatives of the queue [L, D]; the batch mean.
 
-    Keys of the queue with the image id of the query are masked out. Call it for both directions and add.
+    Keys of the queue with the image id of the query are masked out; what else a caption holds for is not known of keys.
+    Call it for both directions and add.
     """
     positive = (query * key).sum(dim=1, keepdim=True)
     negative = (query @ queue.T).masked_fill(query_ids[:, None] == queue_ids[None, :], float("-inf"))

@@ -187,6 +187,7 @@ def gather_pairs(group: Group, own: Pairs) -> Pairs:
         texts=group.gather(own.texts),
         image_of_caption=group.gather(own.image_of_caption + group.rank * len(own.images)),
         image_ids=group.gather(own.image_ids),
+        neutral=None if own.neutral is None else group.gather(own.neutral),  # over the images of all already
     )
 
 

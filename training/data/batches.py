@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from model.nn.aahr import TokenBatch
 from model.nn.features import LocalFeatures
 from training.config import BatchConfig
 from training.data.dataset import ImageTextDataset
+from training.data.families import whole_family_batches
 from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.soft_positives import SentenceEmbeddings
 
@@ -21,12 +24,16 @@ Rows = NDArray[np.int64]
 
 
 class BatchPlan(NamedTuple):
-    """Rows of one step: N distinct images, M of their captions."""
+    """Rows of one step: N distinct images, M of their captions.
+
+    `joined_image_rows` are the images of all processes that share the step; in a plan of one process its own.
+    """
 
     image_rows: Rows  # [N]
     view_of_image: Rows  # [N], which cached view of each image
     caption_rows: Rows  # [M]
     image_of_caption: Rows  # [M], into image_rows
+    joined_image_rows: Rows
 
 
 class Batch(NamedTuple):
@@ -37,6 +44,7 @@ class Batch(NamedTuple):
     image_of_caption: Tensor  # [M]
     image_ids: Tensor  # [N]
     sentence_embeddings: SentenceEmbeddings | None = None  # where the recipe has soft positives
+    neutral: Tensor | None = None  # [M, N of all processes], where a caption holds for an image that is not its own
 
 
 class ImageSource(Protocol):
@@ -57,7 +65,8 @@ class TextSource(Protocol):
 
 def steps_per_epoch(dataset: ImageTextDataset, batch: BatchConfig) -> int:
     """Whole batches only: what is left over comes in another epoch."""
-    return sum(len(rows) // batch.images for rows in _rounds(dataset, batch))
+    generator = np.random.default_rng(0)  # what is drawn does not change the number
+    return sum(len(_batches_of_round(dataset, batch, rows, generator)) for rows in _rounds(dataset, batch))
 
 
 def plan_epoch(dataset: ImageTextDataset, batch: BatchConfig, *, views: int, seed: int, epoch: int) -> list[BatchPlan]:
@@ -72,13 +81,22 @@ def plan_epoch(dataset: ImageTextDataset, batch: BatchConfig, *, views: int, see
         captions_of = [generator.permutation(captions) for captions in captions_of]
     plans = []
     for number, round_rows in enumerate(_rounds(dataset, batch)):
-        order = generator.permutation(round_rows)
-        for rows in np.split(order, range(batch.images, len(order), batch.images))[: len(order) // batch.images]:
+        for rows in _batches_of_round(dataset, batch, round_rows, generator):
             chosen = [_chosen(captions_of[row], batch, number, generator) for row in rows]
             image_of_caption = np.repeat(np.arange(len(rows)), [len(captions) for captions in chosen])
             view = generator.integers(0, views, len(rows))
-            plans.append(BatchPlan(rows, view, np.concatenate(chosen), image_of_caption))
+            plans.append(BatchPlan(rows, view, np.concatenate(chosen), image_of_caption, rows))
     return plans
+
+
+def _batches_of_round(
+    dataset: ImageTextDataset, batch: BatchConfig, rows: Rows, generator: np.random.Generator
+) -> list[Rows]:
+    """The images of each batch of a round, [N] each."""
+    if batch.whole_families and dataset.families is not None:
+        return whole_family_batches(rows, dataset.families[rows], batch.images, generator)
+    order = generator.permutation(rows)
+    return [order[start : start + batch.images] for start in range(0, len(order) - batch.images + 1, batch.images)]
 
 
 def _rounds(dataset: ImageTextDataset, batch: BatchConfig) -> list[Rows]:
@@ -127,7 +145,20 @@ class Collator:
             image_of_caption=torch.from_numpy(plan.image_of_caption),
             image_ids=torch.from_numpy(self.dataset.image_ids[plan.image_rows]),
             sentence_embeddings=self._sentence_embeddings(plan),
+            neutral=self._neutral(plan),
         )
+
+    def _neutral(self, plan: BatchPlan) -> Tensor | None:
+        """Where a caption holds for an image that is not its own; None for data that says nothing of it."""
+        if not len(self.dataset.also_holds):
+            return None
+        return torch.from_numpy(self._holds[plan.caption_rows][:, plan.joined_image_rows].toarray())
+
+    @cached_property
+    def _holds(self) -> csr_array:
+        captions, images = self.dataset.also_holds.T
+        shape = len(self.dataset.captions), len(self.dataset)
+        return csr_array((np.ones(len(captions), np.bool_), (captions, images)), shape)  # type: ignore[no-untyped-call]
 
     def _sentence_embeddings(self, plan: BatchPlan) -> SentenceEmbeddings | None:
         if self.sentence_embeddings is None:

@@ -1,7 +1,7 @@
 """Images with their captions, as arrays of ids and rows; where they come from is the readers' business."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,8 @@ class ImageTextDataset:
         captions: M sentences.
         caption_ids: unique and not negative, [M].
         image_of_caption: row of the image that each caption belongs to, [M].
+        families: the same number for images that differ in little, [N]; None where nothing is known of that.
+        also_holds: rows of captions and of images, not their own, for which these captions are known to hold, [P, 2].
     """
 
     name: str
@@ -32,6 +34,8 @@ class ImageTextDataset:
     captions: tuple[str, ...]
     caption_ids: NDArray[np.int64]
     image_of_caption: NDArray[np.int64]
+    families: NDArray[np.int64] | None = None
+    also_holds: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
     def __post_init__(self) -> None:
         """Raise DataError naming what does not fit together."""
@@ -54,6 +58,9 @@ class ImageTextDataset:
         of_captions = new_row[self.image_of_caption]  # [M], -1 for captions that go
         kept = np.flatnonzero(of_captions >= 0)
         kept = kept[np.argsort(of_captions[kept], kind="stable")]
+        new_caption = np.full(len(self.captions), -1, np.int64)
+        new_caption[kept] = np.arange(len(kept))
+        also_holds = np.stack([new_caption[self.also_holds[:, 0]], new_row[self.also_holds[:, 1]]], axis=1)
         return ImageTextDataset(
             name=name or f"{self.name} ({len(rows)} images)",
             image_paths=tuple(self.image_paths[row] for row in rows),
@@ -61,6 +68,8 @@ class ImageTextDataset:
             captions=tuple(self.captions[row] for row in kept),
             caption_ids=self.caption_ids[kept],
             image_of_caption=of_captions[kept],
+            families=None if self.families is None else self.families[rows],
+            also_holds=also_holds[(also_holds >= 0).all(axis=1)],
         )
 
     def _check_lengths(self) -> None:
@@ -97,6 +106,8 @@ def concatenate(datasets: Sequence[ImageTextDataset]) -> ImageTextDataset:
         captions=tuple(caption for dataset in datasets for caption in dataset.captions),
         caption_ids=_shifted([dataset.caption_ids for dataset in datasets]),
         image_of_caption=_concatenated_rows(datasets),
+        families=_concatenated_families(datasets),
+        also_holds=_concatenated_holders(datasets),
     )
 
 
@@ -112,6 +123,21 @@ def refuse_missing_images(paths: Sequence[Path], folder: Path, what: str) -> Non
 def _concatenated_rows(datasets: Sequence[ImageTextDataset]) -> NDArray[np.int64]:
     starts = np.cumsum([0, *map(len, datasets)])
     return np.concatenate([dataset.image_of_caption + start for dataset, start in zip(datasets, starts, strict=False)])
+
+
+def _concatenated_families(datasets: Sequence[ImageTextDataset]) -> NDArray[np.int64] | None:
+    """Families of all; an image of which nothing is known is one by itself."""
+    if all(dataset.families is None for dataset in datasets):
+        return None
+    known = [np.arange(len(each)) if each.families is None else each.families for each in datasets]
+    return _shifted(known)
+
+
+def _concatenated_holders(datasets: Sequence[ImageTextDataset]) -> NDArray[np.int64]:
+    captions = np.cumsum([0, *(len(dataset.captions) for dataset in datasets)])
+    images = np.cumsum([0, *map(len, datasets)])
+    starts = zip(datasets, captions, images, strict=False)
+    return np.concatenate([dataset.also_holds + np.array([caption, image]) for dataset, caption, image in starts])
 
 
 def _shifted(ids: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from training.config import DataConfig, TrainingConfig
 from training.data.augmentation import PLAIN, View
 from training.data.batches import TextSource
 from training.data.dataset import ImageTextDataset, Split, concatenate
+from training.data.families import refuse_unfit_families
 from training.data.features import image_feature_tables, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
@@ -31,6 +32,7 @@ from training.data.table import FeatureTable, concatenate_tables
 from training.device import device_of, move
 from training.network import Backbones
 from training.scenes import generator_version, write_scenes
+from training.scenes.truth import with_families
 
 REDUCED_AT_ONCE = 256
 IMAGES_OF_PCA = 1000
@@ -82,11 +84,13 @@ def check_data(config: TrainingConfig, cache: Path) -> None:
     """Read train and val of every data set before any feature is computed, which may take hours.
 
     Raises DataError for a split that is empty or missing, or files that do not fit, and ConfigError for missing
-    global features.
+    global features and for families that no batch can hold.
     """
-    for data in config.data.values():
-        for split in SPLITS_OF_TRAINING:
-            _read(data, split, cache)
+    for split in SPLITS_OF_TRAINING:
+        read = [_read(data, split, cache) for data in config.data.values()]
+        if split == "train":
+            refuse_unfit_families(concatenate(read), config.batch)
+        for data in config.data.values():
             if config.model.image_backbone.name == REGIONS:
                 check_regions(_scan(data, split), data.images, data.clip)
 
@@ -109,7 +113,8 @@ def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
         return scan_dataset(_scan(data, split), data.images)
     if data.format == "scenes":
         directory = drawn_scenes(data, cache)
-        return load_karpathy(directory / "scenes.json", directory / "images", split)
+        scenes = directory / "scenes.json"
+        return with_families(load_karpathy(scenes, directory / "images", split), scenes)
     assert data.captions is not None
     assert data.images is not None
     return load_karpathy(data.captions, data.images, split)

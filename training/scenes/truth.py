@@ -1,7 +1,7 @@
 """What is true of what in one split of drawn scenes, as matrices over its images and captions."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,27 @@ def load_scene_truth(json_file: Path, dataset: ImageTextDataset) -> SceneTruth:
     families = np.array([family_of.get(image_id, -1) for image_id in dataset.image_ids.tolist()])
     same_family = families[:, None] == families[dataset.image_of_caption][None, :]  # [N, M]
     return SceneTruth(holds, holds & same_family, swaps)
+
+
+def with_families(dataset: ImageTextDataset, json_file: Path) -> ImageTextDataset:
+    """The dataset of some drawn scenes with their families, and what else their captions hold for.
+
+    Raises DataError as `load_scene_truth` does for a file without `holds`, and for captions that are not in it.
+    """
+    images = read_karpathy(json_file, _Image, remedy=REMEDY).images
+    row_of = {image_id: row for row, image_id in enumerate(dataset.image_ids.tolist())}
+    family_of = {image.imgid: image.family for image in images}
+    holders = [
+        (column, row_of[image_id])
+        for column, sentence in enumerate(_in_order(images, dataset, json_file))
+        for image_id in sentence.holds
+        if image_id in row_of and row_of[image_id] != dataset.image_of_caption[column]
+    ]
+    return replace(
+        dataset,
+        families=np.array([family_of[image_id] for image_id in dataset.image_ids.tolist()], np.int64),
+        also_holds=np.array(holders, np.int64).reshape(-1, 2),
+    )
 
 
 def _in_order(images: list[_Image], dataset: ImageTextDataset, json_file: Path) -> list[_Sentence]:

@@ -106,3 +106,37 @@ def test_gradients_are_finite_and_a_batch_of_one_image_costs_nothing(loss: Match
     assert images.grad.isfinite().all()
     one_image = pairs._replace(image_ids=torch.full((4,), 10))
     assert float(loss(one_image)) == pytest.approx(0.0, abs=1e-6)
+
+
+def neutral_pairs() -> Pairs:
+    """Of the seven captions the second also holds for image 2, and the third for image 0."""
+    neutral = torch.zeros(7, 4, dtype=torch.bool)
+    neutral[1, 2] = neutral[2, 0] = True
+    return random_pairs(seed=3)._replace(neutral=neutral)
+
+
+def test_neutral_pairs_are_no_negatives_and_no_positives() -> None:
+    pairs = neutral_pairs()
+    other = random_pairs(seed=3).negative
+    assert (other & ~pairs.negative).nonzero().tolist() == [[0, 2], [2, 1]]
+    assert not (pairs.negative & ~other).any()
+
+
+@pytest.mark.parametrize("loss", [DistanceWeightedTriplet(0.2, 2.0), HardNegativeTriplet(0.2), InfoNCE(0.05)])
+def test_no_loss_pushes_a_neutral_pair_apart(loss: MatchingLoss) -> None:
+    """Where all others are neutral nothing is pushed away, and nothing is lost."""
+    pairs = neutral_pairs()
+    everything = ~(pairs.image_ids[:, None] == pairs.caption_ids[None, :])
+    assert float(loss(pairs._replace(neutral=everything.T))) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss(pairs._replace(neutral=None))) > 0.01
+
+
+def test_infonce_leaves_neutral_pairs_out_of_the_denominator() -> None:
+    pairs = neutral_pairs()
+    logits = pairs.images @ pairs.texts.T / 0.1
+    expected = []
+    for caption, image in enumerate(pairs.image_of_caption.tolist()):
+        for values, mask in ((logits[image], pairs.negative[image]), (logits[:, caption], pairs.negative[:, caption])):
+            kept = [value for value, negative in zip(values, mask, strict=True) if negative]
+            expected.append(torch.stack([logits[image, caption], *kept]).logsumexp(0) - logits[image, caption])
+    torch.testing.assert_close(InfoNCE(0.1)(pairs), 2 * torch.stack(expected).mean())
