@@ -21,7 +21,9 @@ from model.manifest import (
 )
 from model.preprocess import Preprocessing
 
-MODEL_FORMAT = "aahr-model/1"
+MODEL_FORMAT = "aahr-model/2"
+# Its `local_features` are V', after the fragment relation; those of the second format are V, before it.
+FIRST_FORMAT = "aahr-model/1"
 IMAGE_GRAPH = "image.onnx"
 TEXT_GRAPH = "text.onnx"
 TOKENIZER = "tokenizer.json"
@@ -53,7 +55,7 @@ class ModelManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    format: Literal["aahr-model/1"]
+    format: Literal["aahr-model/1", "aahr-model/2"]
     name: str
     precision: Precision = "fp32"  # manifests older than the variants do not say it
     model_id: str

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.artifact import ModelArtifact, load_model_artifact
+from model.artifact import FIRST_FORMAT, ModelArtifact, load_model_artifact
 from model.cores import usable_cores
 from model.errors import InvalidInput, UnsupportedQuery
 from model.onnx_session import OUTPUTS, OnnxSession
@@ -35,7 +35,7 @@ class LocalEncoding(NamedTuple):
     """An encoding with what it was pooled from."""
 
     embedding: Floats  # [N, D], L2-normalised
-    local_features: Floats  # [N, R or T, D], V' of the paper
+    local_features: Floats  # [N, R or T, D], V of the paper, before the fragment relation
     local_embedding: Floats  # [N, D], l of the paper, before fusion
 
 
@@ -137,11 +137,16 @@ class Runtime:
         return embeddings
 
     def pixels_local(self, pixels: Floats) -> LocalEncoding:
-        """Prepared pixels [N, 3, H, W] with their local features [N, R, D]."""
+        """Prepared pixels [N, 3, H, W] with their local features [N, R, D].
+
+        Raises UnsupportedQuery for a model of the first format, as `tokens_local` does.
+        """
+        self._refuse_first_format()
         return LocalEncoding(*self._run(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK, OUTPUTS))
 
     def tokens_local(self, tokens: Tokens) -> LocalEncoding:
         """Tokens [M, T] with their local features [M, T, D]."""
+        self._refuse_first_format()
         return LocalEncoding(*self._run(self._text_graph, self._token_feeds(tokens), TEXT_CHUNK, OUTPUTS))
 
     def warm_up(self) -> None:
@@ -193,6 +198,13 @@ class Runtime:
                 "and galleries of precomputed regions"
             )
         return self.preprocessing.image
+
+    def _refuse_first_format(self) -> None:
+        if self.artifact.manifest.format == FIRST_FORMAT:
+            raise UnsupportedQuery(
+                f"the model {self.name} is of format {FIRST_FORMAT}, whose local features are V', after the fragment "
+                "relation: those of images and texts cannot be compared; export its checkpoint again with `aahr export`"
+            )
 
     def _pixel_feeds(self, pixels: Floats) -> Feeds:
         size = self._image_preprocessing().size

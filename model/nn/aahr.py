@@ -99,7 +99,7 @@ class ImageTower(nn.Module):
         self.backbone, self.reduction, self.encoder = backbone, reduction, encoder
 
     def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone returned to embedding [N, D], V' [N, R, D] and l [N, D]."""
+        """What the backbone returned to embedding [N, D], V [N, R, D] and l [N, D]."""
         if self.reduction is not None:
             item = self.reduction.reduce(item)
         encoding: Encoding = self.encoder(item)
@@ -107,7 +107,7 @@ class ImageTower(nn.Module):
 
 
 class PixelTower(ImageTower):
-    """Pixels to embedding, V' and l."""
+    """Pixels to embedding, V and l."""
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """pixels [N, 3, H, W] to ([N, D], [N, R, D], [N, D])."""
@@ -115,7 +115,7 @@ class PixelTower(ImageTower):
 
 
 class RegionTower(ImageTower):
-    """Precomputed regions to embedding, V' and l."""
+    """Precomputed regions to embedding, V and l."""
 
     def forward(self, regions: Tensor, region_mask: Tensor, global_features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to ([N, D], [N, R, D], [N, D])."""
@@ -123,7 +123,7 @@ class RegionTower(ImageTower):
 
 
 class TextTower(nn.Module):
-    """Tokens to embedding, V' and l: what `text.onnx` holds."""
+    """Tokens to embedding, V and l: what `text.onnx` holds."""
 
     def __init__(self, backbone: TextBackbone, encoder: FragmentEncoder) -> None:
         super().__init__()
