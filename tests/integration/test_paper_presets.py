@@ -54,11 +54,11 @@ def f30k(place: Path, bert: Path, clip: Path) -> Way:
         write_scan(data, prefix, ids, per_image=3, global_features=None)
     write_pictures(images, data.parent / "id_mapping.json", [*TRAIN_IDS, *VAL_IDS, *TEST_IDS])
     places = (f"data.captioned.directory={data}", f"data.captioned.images={images}", f"data.captioned.clip={clip}")
-    return walk(place, "paper-f30k", recipe("paper-f30k", bert, *places), data, images)
+    return walk(place, "paper-f30k", recipe("paper-f30k", bert, clip, *places), data, images)
 
 
 @pytest.fixture(scope="module")
-def coco(place: Path, bert: Path) -> Way:
+def coco(place: Path, bert: Path, clip: Path) -> Way:
     """Two captions an image, every row once per caption, regions in half precision, "test" a part of "testall"."""
     data = place / "coco"
     splits = {"train": TRAIN_IDS, "dev": VAL_IDS, "test": TEST_IDS[:3], "testall": TEST_IDS}
@@ -66,7 +66,7 @@ def coco(place: Path, bert: Path) -> Way:
         arrays = {"regions": regions_of(ids).astype(np.float16), "global_features": globals_of(ids), "ids": list(ids)}
         repeated = {name: np.repeat(rows, 2, axis=0) for name, rows in arrays.items()}
         write_scan(data, prefix, ids, per_image=2, **repeated)
-    return walk(place, "paper-coco", recipe("paper-coco", bert, f"data.captioned.directory={data}"), data, None)
+    return walk(place, "paper-coco", recipe("paper-coco", bert, clip, f"data.captioned.directory={data}"), data, None)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def clip_preset(place: Path, bert: Path, clip: Path) -> Way:
     """Karpathy's file for COCO, with its field names, a folder per image and images of "restval"."""
     data, images = write_karpathy(place)
     places = (f"data.photographs.captions={data}", f"data.photographs.images={images}")
-    config = recipe("clip", bert, *places, f"model.image_backbone.path={clip}")
+    config = recipe("clip", bert, clip, *places, f"model.image_backbone.path={clip}")
     return walk(place, "clip", config, data, images)
 
 
