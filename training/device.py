@@ -27,5 +27,6 @@ def device_of(module: nn.Module) -> torch.device:
 
 def move(item: Item, device: torch.device) -> Item:
     """The same tensors on a device; what is not given stays so."""
-    fields: dict[str, Any] = item._asdict()
-    return type(item)(**{name: tensor if tensor is None else tensor.to(device) for name, tensor in fields.items()})
+    fields = item._asdict()
+    moved: dict[str, Any] = {name: None if tensor is None else tensor.to(device) for name, tensor in fields.items()}
+    return type(item)(**moved)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,21 @@ def test_weights_beside_a_graph_are_bound_too(directory: Path) -> None:
     (directory / "image.onnx.data").write_bytes(b"changed")
     with pytest.raises(ArtifactCorrupt, match=r"image\.onnx\.data"):
         load_model_artifact(directory)
+
+
+def test_a_second_tokenizer_and_its_preprocessing_must_agree(directory: Path) -> None:
+    before = load_model_artifact(directory)
+    assert "text_global" not in (directory / "preprocessing.json").read_text(), "the id of older models is kept"
+    (directory / "global_tokenizer.json").write_bytes(before.tokenizer_file.read_bytes())
+    with pytest.raises(ArtifactCorrupt, match=r"global_tokenizer\.json is there, but .* is none"):
+        rewrite_manifest(before)
+    two = before.preprocessing.model_copy(update={"text_global": before.preprocessing.text})
+    rewritten = rewrite_manifest(replace(before, preprocessing=two))
+    assert load_model_artifact(directory).preprocessing.text_global == before.preprocessing.text
+    assert "global_tokenizer.json" in rewritten.files
+    (directory / "global_tokenizer.json").unlink()
+    with pytest.raises(ArtifactCorrupt, match=r"global_tokenizer\.json is not there, but .* is some"):
+        rewrite_manifest(replace(before, preprocessing=two))
 
 
 def test_a_manifest_from_before_the_variants_is_an_fp32_model(directory: Path) -> None:
