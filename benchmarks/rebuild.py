@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import onnxruntime as ort
 import typer
 
@@ -29,8 +28,9 @@ from index.items import Modality
 from index.sources import Source, read_source
 from model.artifact import ModelArtifact, load_model_artifact
 from model.cores import usable_cores
-from model.preprocess import TextTokenizer, decode_image, prepare_images
+from model.preprocess import decode_image, prepare_images
 from model.runtime import IMAGE_CHUNK, TEXT_CHUNK
+from model.tokens import SentenceTokenizer, longest_first, rows_of, token_feeds
 
 TARGET = 0.85
 FLICKR8K = Path(os.environ.get("FLICKR8K") or Path(__file__).parents[2] / "shared" / "data" / "flickr8k")
@@ -129,16 +129,13 @@ def bare_images(source: Source, artifact: ModelArtifact, threads: int) -> None:
 
 def bare_captions(source: Source, artifact: ModelArtifact, threads: int) -> None:
     """Tokenise all captions at once, and run those of like length together."""
-    tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
     _, session = bare_sessions(artifact)
-    tokens = tokenizer([caption.text for record in source.records for caption in record.captions])
-    lengths = tokens.attention_mask.sum(axis=1)
-    order = np.argsort(-lengths, kind="stable")
+    captions = [caption.text for record in source.records for caption in record.captions]
+    feeds = token_feeds(SentenceTokenizer.of(artifact)(captions))
+    order = longest_first(feeds)
 
     def run(rows: Any) -> None:
-        longest = lengths[rows[0]]
-        ids, mask = tokens.input_ids[rows, :longest], tokens.attention_mask[rows, :longest]
-        session.run(["embedding"], {"input_ids": ids, "attention_mask": mask})
+        session.run(["embedding"], rows_of(feeds, rows))
 
     on_threads(run, (order[at : at + TEXT_CHUNK] for at in range(0, len(order), TEXT_CHUNK)), threads)
 

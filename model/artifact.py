@@ -21,14 +21,18 @@ from model.manifest import (
 )
 from model.preprocess import Preprocessing
 
-MODEL_FORMAT = "aahr-model/1"
+MODEL_FORMAT = "aahr-model/2"
+# Its `local_features` are V', after the fragment relation; those of the second format are V, before it.
+FIRST_FORMAT = "aahr-model/1"
 IMAGE_GRAPH = "image.onnx"
 TEXT_GRAPH = "text.onnx"
 TOKENIZER = "tokenizer.json"
+GLOBAL_TOKENIZER = "global_tokenizer.json"
 PREPROCESSING = "preprocessing.json"
 REQUIRED_FILES = (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, PREPROCESSING)
-# Weights over 2 GB do not fit into one protobuf message; ONNX keeps them beside the graph.
-OPTIONAL_FILES = (f"{IMAGE_GRAPH}.data", f"{TEXT_GRAPH}.data")
+# Weights over 2 GB do not fit into one protobuf message; ONNX keeps them beside the graph. A second tokenizer is there
+# where the text's global feature has an encoder of its own.
+OPTIONAL_FILES = (f"{IMAGE_GRAPH}.data", f"{TEXT_GRAPH}.data", GLOBAL_TOKENIZER)
 
 _EXPECTED = "a model directory, as `aahr export` writes it"
 
@@ -53,7 +57,7 @@ class ModelManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    format: Literal["aahr-model/1"]
+    format: Literal["aahr-model/1", "aahr-model/2"]
     name: str
     precision: Precision = "fp32"  # manifests older than the variants do not say it
     model_id: str
@@ -62,6 +66,7 @@ class ModelManifest(BaseModel):
     image_input: ImageInput
     image_backbone: str
     text_backbone: str
+    text_global_backbone: str | None = None
     checkpoint: CheckpointReference
     evaluation: dict[str, float]
     versions: dict[str, str]
@@ -88,6 +93,11 @@ class ModelArtifact:
     def tokenizer_file(self) -> Path:
         return self.directory / TOKENIZER
 
+    @property
+    def global_tokenizer_file(self) -> Path:
+        """There where `preprocessing.text_global` is."""
+        return self.directory / GLOBAL_TOKENIZER
+
 
 def model_id_of(files: Mapping[str, FileEntry]) -> str:
     """First 16 hex digits of the SHA-256 over the sorted lines `name:sha256`: equal bytes are the same model."""
@@ -109,6 +119,7 @@ def load_model_artifact(directory: Path, *, verify: bool = True) -> ModelArtifac
         verify_files(directory, manifest.files)
     preprocessing = parse_json_file(directory / PREPROCESSING, Preprocessing, expected=_EXPECTED)
     _check_image_input(directory, manifest.image_input, preprocessing)
+    _check_global_tokenizer(directory, manifest.files, preprocessing)
     return ModelArtifact(directory, manifest, preprocessing)
 
 
@@ -121,19 +132,18 @@ def write_manifest(
     image_input: ImageInput,
     image_backbone: str,
     text_backbone: str,
+    text_global_backbone: str | None = None,
     checkpoint: CheckpointReference,
     evaluation: Mapping[str, float],
     preprocessing: Preprocessing,
     versions: Mapping[str, str],
 ) -> ModelManifest:
-    """Write preprocessing.json and manifest.json beside the graphs and the tokenizer that are already there.
+    """Write preprocessing.json and manifest.json beside the graphs and the tokenizers that are already there.
 
     Raises ArtifactMissing for a graph or tokenizer that is not there.
     """
     _check_image_input(directory, image_input, preprocessing)
-    write_text_atomically(directory / PREPROCESSING, preprocessing.model_dump_json(indent=2) + "\n")
-    optional = [file for file in OPTIONAL_FILES if (directory / file).exists()]
-    files = describe_files(directory, [*REQUIRED_FILES, *optional])
+    files = _write_preprocessing(directory, preprocessing)
     manifest = ModelManifest(
         format=MODEL_FORMAT,
         name=name,
@@ -144,6 +154,7 @@ def write_manifest(
         image_input=image_input,
         image_backbone=image_backbone,
         text_backbone=text_backbone,
+        text_global_backbone=text_global_backbone,
         checkpoint=checkpoint,
         evaluation=dict(evaluation),
         versions=dict(versions),
@@ -151,6 +162,20 @@ def write_manifest(
     )
     write_text_atomically(directory / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
     return manifest
+
+
+def _write_preprocessing(directory: Path, preprocessing: Preprocessing) -> dict[str, FileEntry]:
+    """Write preprocessing.json and describe the files of the model.
+
+    `text_global` stands in it only where there is one: a model without it keeps the bytes, and thereby the id, that it
+    had before there were two text encoders.
+    """
+    absent = {"text_global"} if preprocessing.text_global is None else None
+    write_text_atomically(directory / PREPROCESSING, preprocessing.model_dump_json(indent=2, exclude=absent) + "\n")
+    optional = [file for file in OPTIONAL_FILES if (directory / file).exists()]
+    files = describe_files(directory, [*REQUIRED_FILES, *optional])
+    _check_global_tokenizer(directory, files, preprocessing)
+    return files
 
 
 def _check_manifest(directory: Path, manifest: ModelManifest) -> None:
@@ -171,5 +196,16 @@ def _check_image_input(directory: Path, image_input: ImageInput, preprocessing: 
         described = "none" if preprocessing.image is None else "some"
         raise ArtifactCorrupt(
             f"the model takes {image_input}, but its image preprocessing is {described}; export it again",
+            detail=str(directory),
+        )
+
+
+def _check_global_tokenizer(directory: Path, files: Mapping[str, FileEntry], preprocessing: Preprocessing) -> None:
+    if (GLOBAL_TOKENIZER in files) != (preprocessing.text_global is not None):
+        described = "none" if preprocessing.text_global is None else "some"
+        listed = "is" if GLOBAL_TOKENIZER in files else "is not"
+        raise ArtifactCorrupt(
+            f"{GLOBAL_TOKENIZER} {listed} there, but the preprocessing of the text's global feature is {described}; "
+            "export the model again",
             detail=str(directory),
         )

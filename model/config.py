@@ -35,6 +35,19 @@ class TextBackboneConfig(BackboneConfig):
     frozen_words: bool = False
 
 
+class TextGlobalBackboneConfig(BackboneConfig):
+    """Which encoder provides the text's global feature in place of that of the words' encoder. It is never trained."""
+
+    @model_validator(mode="after")
+    def _stays_frozen(self) -> Self:
+        if self.trainable:
+            raise ValueError(
+                f"'{self.name}' gives the text's global feature as it was pretrained: set trainable = false; "
+                "text_backbone is what can be fine-tuned"
+            )
+        return self
+
+
 class FeatureDropout(Settings):
     """Dropout of what a backbone returns, before the projections."""
 
@@ -52,6 +65,7 @@ class ModelConfig(Settings):
 
     image_backbone: ImageBackboneConfig
     text_backbone: TextBackboneConfig
+    text_global_backbone: TextGlobalBackboneConfig | None = None
     dimension: int = Field(default=1024, ge=16)
     pooling: Literal["k_max", "gglp", "mean"] = "gglp"
     global_fusion: bool = True

@@ -62,20 +62,26 @@ class TextPreprocessing(BaseModel):
 
 
 class Preprocessing(BaseModel):
-    """Everything that happens before the graphs; `image` is None where the image encoder takes regions."""
+    """Everything that happens before the graphs.
+
+    `image` is None where the image encoder takes regions. `text_global` is that of the encoder of the text's global
+    feature, where it has a tokenizer of its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: ImagePreprocessing | None
     text: TextPreprocessing
+    text_global: TextPreprocessing | None = None
 
 
 class Tokens(NamedTuple):
-    """A padded batch of texts."""
+    """A padded batch of texts, and the same texts for the encoder of their global feature, where that is another."""
 
     input_ids: NDArray[np.int64]  # [M, T]
     attention_mask: NDArray[np.int64]  # [M, T]
     truncated: NDArray[np.bool_]  # [M]
+    global_tokens: "Tokens | None" = None
 
 
 def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.Image:

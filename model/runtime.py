@@ -4,17 +4,27 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.artifact import ModelArtifact, load_model_artifact
+from model.artifact import FIRST_FORMAT, ModelArtifact, load_model_artifact
 from model.cores import usable_cores
 from model.errors import InvalidInput, UnsupportedQuery
 from model.onnx_session import OUTPUTS, OnnxSession
-from model.preprocess import ImagePreprocessing, Preprocessing, TextTokenizer, Tokens, prepare_images
+from model.preprocess import ImagePreprocessing, Preprocessing, Tokens, prepare_images
+from model.tokens import (
+    Feeds,
+    SentenceTokenizer,
+    check_mask,
+    check_tokens,
+    longest_first,
+    rows_of,
+    text_inputs,
+    token_feeds,
+)
 
 # Rows of one call of a graph, as measured with the mini model: activations stay in the cache and memory has a bound.
 IMAGE_CHUNK = 2
@@ -23,11 +33,9 @@ GPU_CHUNK = 128
 
 PIXEL_INPUTS = ("pixels",)
 REGION_INPUTS = ("regions", "region_mask", "global_features")
-TOKEN_INPUTS = ("input_ids", "attention_mask")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Feeds = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
 
@@ -35,7 +43,7 @@ class LocalEncoding(NamedTuple):
     """An encoding with what it was pooled from."""
 
     embedding: Floats  # [N, D], L2-normalised
-    local_features: Floats  # [N, R or T, D], V' of the paper
+    local_features: Floats  # [N, R or T, D], V of the paper, before the fragment relation
     local_embedding: Floats  # [N, D], l of the paper, before fusion
 
 
@@ -50,10 +58,11 @@ class Runtime:
     def __init__(self, artifact: ModelArtifact, *, workers: int | None = None) -> None:
         manifest = artifact.manifest
         self.artifact = artifact
-        self.tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
+        self.tokenizer = SentenceTokenizer.of(artifact)
         image_inputs = PIXEL_INPUTS if self.accepts_pixels else REGION_INPUTS
         self._image_graph = OnnxSession(artifact.image_graph, inputs=image_inputs, dimension=manifest.dimension)
-        self._text_graph = OnnxSession(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=manifest.dimension)
+        self._text_inputs = text_inputs(artifact)
+        self._text_graph = OnnxSession(artifact.text_graph, inputs=self._text_inputs, dimension=manifest.dimension)
         self._workers = workers or (1 if self.on_gpu else usable_cores())
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="encode")
 
@@ -118,30 +127,32 @@ class Runtime:
         self._image_graph.check(feeds)
         _check_rows(feeds)
         _check_finite(feeds)
-        _check_mask("region_mask", region_mask)
+        check_mask("region_mask", region_mask)
         return self._run(self._image_graph, feeds, IMAGE_CHUNK)[0]
 
     def encode_tokens(self, tokens: Tokens) -> Floats:
         """Tokens [M, T] to embeddings [M, D]; texts of similar length share a call: little padding is computed."""
         feeds = self._token_feeds(tokens)
-        lengths = _lengths(tokens.attention_mask)
-        order = np.argsort(-lengths, kind="stable")
+        order = longest_first(feeds)
 
         def encode(chunk: slice) -> Floats:
-            rows = order[chunk]
-            longest = lengths[rows[0]]
-            return self._text_graph.run({name: array[rows, :longest] for name, array in feeds.items()}, OUTPUTS[:1])[0]
+            return self._text_graph.run(rows_of(feeds, order[chunk]), OUTPUTS[:1])[0]
 
         embeddings = np.empty((len(order), self.dimension), np.float32)
         embeddings[order] = self._stack(self._map(encode, self._slices(len(order), TEXT_CHUNK)))
         return embeddings
 
     def pixels_local(self, pixels: Floats) -> LocalEncoding:
-        """Prepared pixels [N, 3, H, W] with their local features [N, R, D]."""
+        """Prepared pixels [N, 3, H, W] with their local features [N, R, D].
+
+        Raises UnsupportedQuery for a model of the first format, as `tokens_local` does.
+        """
+        self._refuse_first_format()
         return LocalEncoding(*self._run(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK, OUTPUTS))
 
     def tokens_local(self, tokens: Tokens) -> LocalEncoding:
         """Tokens [M, T] with their local features [M, T, D]."""
+        self._refuse_first_format()
         return LocalEncoding(*self._run(self._text_graph, self._token_feeds(tokens), TEXT_CHUNK, OUTPUTS))
 
     def warm_up(self) -> None:
@@ -194,6 +205,13 @@ class Runtime:
             )
         return self.preprocessing.image
 
+    def _refuse_first_format(self) -> None:
+        if self.artifact.manifest.format == FIRST_FORMAT:
+            raise UnsupportedQuery(
+                f"the model {self.name} is of format {FIRST_FORMAT}, whose local features are V', after the fragment "
+                "relation: those of images and texts cannot be compared; export its checkpoint again with `aahr export`"
+            )
+
     def _pixel_feeds(self, pixels: Floats) -> Feeds:
         size = self._image_preprocessing().size
         feeds: Feeds = {"pixels": pixels}
@@ -204,20 +222,15 @@ class Runtime:
         return feeds
 
     def _token_feeds(self, tokens: Tokens) -> Feeds:
-        feeds: Feeds = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
-        self._text_graph.check(feeds)
-        if tokens.input_ids.shape != tokens.attention_mask.shape:
+        feeds = token_feeds(tokens)
+        if set(feeds) != set(self._text_inputs):
             raise InvalidInput(
-                f"input_ids is {list(tokens.input_ids.shape)}, attention_mask {list(tokens.attention_mask.shape)}"
+                f"the tokens are {sorted(feeds)}, the model {self.name} takes {sorted(self._text_inputs)}: make them "
+                "with its own tokenizer"
             )
-        _check_mask("attention_mask", tokens.attention_mask)
+        self._text_graph.check(feeds)
+        check_tokens(feeds)
         return feeds
-
-
-def _lengths(mask: NDArray[Any]) -> NDArray[np.int64]:
-    """Columns of a mask [M, T] up to the last one that counts [M]."""
-    last: NDArray[np.int64] = np.where(mask > 0, np.arange(1, mask.shape[1] + 1), 0).max(axis=1, initial=0)
-    return last
 
 
 def _check_rows(feeds: Feeds) -> None:
@@ -225,12 +238,6 @@ def _check_rows(feeds: Feeds) -> None:
     regions, mask, features = (shapes[name] for name in REGION_INPUTS)
     if regions[:2] != mask or regions[0] != features[0]:
         raise InvalidInput(f"regions is {regions}, region_mask {mask}, global_features {features}: rows differ")
-
-
-def _check_mask(name: str, mask: NDArray[Any]) -> None:
-    empty = np.flatnonzero(_lengths(mask) == 0).tolist()
-    if empty:
-        raise InvalidInput(f"{name} leaves nothing in the rows {empty}")
 
 
 def _check_finite(feeds: Feeds) -> None:

@@ -177,6 +177,13 @@ def _write_tokenizer(path: Path, vocabulary: list[str]) -> None:
     tokenizer.save(str(path))
 
 
+def write_first_format(artifact: ModelArtifact) -> ModelArtifact:
+    """The same model as an earlier version of `aahr export` wrote it."""
+    path = artifact.directory / "manifest.json"
+    path.write_text(artifact.manifest.model_copy(update={"format": "aahr-model/1"}).model_dump_json())
+    return load_model_artifact(artifact.directory)
+
+
 def rewrite_manifest(artifact: ModelArtifact, precision: Precision = "fp32") -> ModelManifest:
     """A new manifest for the directory of an artifact whose files were changed."""
     manifest = artifact.manifest

@@ -31,9 +31,10 @@ class Way(NamedTuple):
     images: Path | None
 
 
-def recipe(preset: str, bert: Path, *settings: str) -> TrainingConfig:
-    """A preset with small sizes, every part of it active."""
-    return load_config(CONFIGS / f"{preset}.toml", [*SMALL, f"model.text_backbone.path={bert}", *settings])
+def recipe(preset: str, bert: Path, clip: Path, *settings: str) -> TrainingConfig:
+    """A preset with small sizes, every part of it active; BERT for its words, CLIP for the sentences."""
+    paths = (f"model.text_backbone.path={bert}", f"model.text_global_backbone.path={clip}")
+    return load_config(CONFIGS / f"{preset}.toml", [*SMALL, *paths, *settings])
 
 
 def walk(place: Path, preset: str, config: TrainingConfig, data: Path, images: Path | None) -> Way:

@@ -1,6 +1,7 @@
 """BERT and CLIP of a few kilobytes with random weights, in directories as `transformers` keeps them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from transformers.utils import logging
 _SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 _WORDS = ("a", "dog", "cat", "runs", "sleeps", "on", "the", "red", "green", "grass")
 WORDS = (*_SPECIAL.values(), *_WORDS, "[MASK]")
+# Other numbers for the same words: tokens that go to the wrong encoder change what comes out.
+CLIP_WORDS = (*_SPECIAL.values(), "photo", *reversed(_WORDS))
 START, END = WORDS.index("[CLS]"), WORDS.index("[SEP]")
-WIDTH, PROJECTION, IMAGE_SIZE, MAX_LENGTH = 32, 24, 32, 20
+WIDTH, PROJECTION, IMAGE_SIZE, MAX_LENGTH, CLIP_MAX_LENGTH = 32, 24, 32, 20, 18
 
 _TOWER: dict[str, Any] = {
     "hidden_size": WIDTH,
@@ -26,12 +29,18 @@ _TOWER: dict[str, Any] = {
 def write_bert(directory: Path, *, seed: int = 0) -> Path:
     """A BERT of 2 layers and 15 words; another seed gives other weights."""
     config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=MAX_LENGTH, **_TOWER)
-    return _write(BertModel, config, directory, seed)
+    _write(BertModel, config, directory, seed)
+    return _write_tokenizer(directory, WORDS, mask_token="[MASK]")
 
 
 def write_clip(directory: Path, *, seed: int = 0, projection: int = PROJECTION) -> Path:
-    """A CLIP with 4 x 4 patches of 8 pixels and embeddings of `projection`."""
-    text = {"vocab_size": len(WORDS), "max_position_embeddings": MAX_LENGTH, "bos_token_id": START, "eos_token_id": END}
+    """A CLIP with 4 x 4 patches of 8 pixels, 15 words and embeddings of `projection`."""
+    text = {
+        "vocab_size": len(CLIP_WORDS),
+        "max_position_embeddings": CLIP_MAX_LENGTH,
+        "bos_token_id": START,
+        "eos_token_id": END,
+    }
     vision = {"image_size": IMAGE_SIZE, "patch_size": 8}
     config = CLIPConfig(
         text_config={**_TOWER, **text, "projection_dim": projection},
@@ -47,17 +56,17 @@ def write_clip(directory: Path, *, seed: int = 0, projection: int = PROJECTION) 
         "resample": 3,
     }
     (directory / "preprocessor_config.json").write_text(json.dumps(preprocessor), encoding="utf-8")
-    return directory
+    return _write_tokenizer(directory, CLIP_WORDS)
 
 
 def write_tokenizer(file: Path) -> None:
-    """The tokenizer of both models."""
-    _tokenizer().save(str(file))
+    """The tokenizer of BERT."""
+    _tokenizer(WORDS).save(str(file))
 
 
-def _tokenizer() -> Tokenizer:
+def _tokenizer(words: Sequence[str]) -> Tokenizer:
     """Words between [CLS] and [SEP], split at white space."""
-    vocabulary = {word: number for number, word in enumerate(WORDS)}
+    vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -66,7 +75,7 @@ def _tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _write(model_class: Any, config: Any, directory: Path, seed: int) -> Path:
+def _write(model_class: Any, config: Any, directory: Path, seed: int) -> None:
     log: Any = logging
     verbosity = log.get_verbosity()
     log.set_verbosity_error()
@@ -74,6 +83,9 @@ def _write(model_class: Any, config: Any, directory: Path, seed: int) -> Path:
         torch.manual_seed(seed)
         model_class(config).save_pretrained(directory)
     log.set_verbosity(verbosity)
-    tokenizer: Any = PreTrainedTokenizerFast(tokenizer_object=_tokenizer(), mask_token="[MASK]", **_SPECIAL)
+
+
+def _write_tokenizer(directory: Path, words: Sequence[str], **special: str) -> Path:
+    tokenizer: Any = PreTrainedTokenizerFast(tokenizer_object=_tokenizer(words), **_SPECIAL, **special)
     tokenizer.save_pretrained(directory)
     return directory

@@ -1,6 +1,6 @@
 """Where this process computes, and how what it computes with gets there."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -26,5 +26,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def move(item: Item, device: torch.device) -> Item:
-    """The same tensors on a device."""
-    return type(item)(*(tensor.to(device) for tensor in item))
+    """The same tensors on a device; what is not given stays so."""
+    fields = item._asdict()
+    moved: dict[str, Any] = {name: None if tensor is None else tensor.to(device) for name, tensor in fields.items()}
+    return type(item)(**moved)

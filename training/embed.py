@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from model.errors import UnsupportedQuery
 from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
-from model.preprocess import TextTokenizer, decode_image, prepare_image
+from model.preprocess import decode_image, prepare_image
 from model.runtime import Runtime
 from training.data.batches import ImageSource, TextSource
-from training.data.features import image_feature_table, text_feature_table
-from training.data.sources import SplitFeatures, TokenTable, reduced_table
+from training.data.features import image_feature_table
+from training.data.sources import SplitFeatures, reduced_table
 from training.data.table import FeatureTable
+from training.data.texts import text_source
 from training.device import device_of, move
 from training.network import Backbones
 
@@ -100,7 +101,6 @@ class CheckpointEmbedder:
 
     def __init__(self, network: AAHR, backbones: Backbones, cache: Path, clip: Path | None = None) -> None:
         self.network, self.backbones, self.cache = network, backbones, cache
-        self.tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
         self.takes_pixels = backbones.image.preprocessing is not None
         self.clip = clip
 
@@ -114,11 +114,8 @@ class CheckpointEmbedder:
 
     def texts(self, texts: Sequence[str]) -> Floats:
         """Sentences to [M, D]."""
-        source: TextSource
-        if self.network.text_backbone is not None:
-            source = TokenTable.of(self.tokenizer(texts))
-        else:
-            source = text_feature_table(self.backbones.text, self.tokenizer, texts, self.cache)
+        fine_tuned = self.network.text_backbone is not None
+        source = text_source(texts, self.backbones, self.cache, fine_tuned=fine_tuned)
         return embed_texts(self.network, source, len(texts))
 
     def close(self) -> None:

@@ -6,7 +6,16 @@ import torch
 
 from model.config import FeatureDimensions
 from model.nn.aahr import AAHR
-from model.nn.backbones import ImageBackbone, ImageTail, TextBackbone, load_image_backbone, load_text_backbone
+from model.nn.backbones import (
+    ImageBackbone,
+    ImageTail,
+    TextBackbone,
+    load_image_backbone,
+    load_text_backbone,
+    load_text_global_backbone,
+)
+from model.preprocess import Preprocessing
+from model.tokens import SentenceTokenizer
 from training.config import TrainingConfig
 from training.device import device_of
 
@@ -20,6 +29,7 @@ class Backbones:
     image: ImageBackbone
     text: TextBackbone
     image_tail: ImageTail | None = None  # the last blocks of the image's, where they are fine-tuned
+    text_global: TextBackbone | None = None  # of the text's global feature, where the words' encoder gives none
 
     @property
     def device(self) -> torch.device:
@@ -28,32 +38,54 @@ class Backbones:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of the weights, by modality."""
-        return {"image": self.image.fingerprint, "text": self.text.fingerprint}
+        """Hashes of the weights, by modality; "text_global" only where there is one."""
+        found = {"image": self.image.fingerprint, "text": self.text.fingerprint}
+        return found if self.text_global is None else {**found, "text_global": self.text_global.fingerprint}
 
     @property
     def dimensions(self) -> tuple[FeatureDimensions, FeatureDimensions]:
         """Widths of the features that the encoders take."""
-        image, text = (
-            FeatureDimensions(local_dimension=each.local_dimension, global_dimension=each.global_dimension)
-            for each in (self.image_tail or self.image, self.text)
+        image, text = self.image_tail or self.image, self.text
+        sentence = self.text_global or text
+        return (
+            FeatureDimensions(local_dimension=image.local_dimension, global_dimension=image.global_dimension),
+            FeatureDimensions(local_dimension=text.local_dimension, global_dimension=sentence.global_dimension),
         )
-        return image, text
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to pixels and to text before them."""
+        sentence = self.text_global
+        return Preprocessing(
+            image=self.image.preprocessing,
+            text=self.text.preprocessing,
+            text_global=None if sentence is None else sentence.preprocessing,
+        )
+
+    def read_tokenizer(self) -> SentenceTokenizer:
+        """Of all text encoders together."""
+        sentence = self.text_global
+        return SentenceTokenizer(self.text.read_tokenizer(), None if sentence is None else sentence.read_tokenizer())
 
 
 def load_backbones(config: TrainingConfig, device: torch.device = CPU) -> Backbones:
-    """Both backbones of a recipe on a device; raises ConfigError with the remedy where one is missing."""
-    image, text = config.model.image_backbone, config.model.text_backbone
+    """The backbones of a recipe on a device; raises ConfigError with the remedy where one is missing."""
+    image, text, sentence = (
+        config.model.image_backbone,
+        config.model.text_backbone,
+        config.model.text_global_backbone,
+    )
     image_backbone, text_backbone = (
         load_image_backbone(image.name, image.path).to(device),
         load_text_backbone(text.name, text.path).to(device),
     )
     if text.trainable and text.frozen_words:
         text_backbone.freeze_words()
+    text_global = None if sentence is None else load_text_global_backbone(sentence.name, sentence.path).to(device)
     if not image.trainable:
-        return Backbones(image_backbone, text_backbone)
+        return Backbones(image_backbone, text_backbone, text_global=text_global)
     stem, tail = image_backbone.split(image.trainable_blocks)
-    return Backbones(stem.eval(), text_backbone, tail)
+    return Backbones(stem.eval(), text_backbone, tail, text_global)
 
 
 def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:

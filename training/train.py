@@ -28,8 +28,8 @@ from training.data.sources import (
     fit_reduction,
     join_splits,
     load_splits,
-    mask_token_of,
 )
+from training.data.texts import mask_token_of
 from training.device import device_of
 from training.distributed import Draw, Group, process_group
 from training.embed import embed_split

@@ -15,8 +15,9 @@ from index.items import Embeddings
 from model.artifact import ModelArtifact
 from model.errors import InvalidInput, UnsupportedQuery
 from model.onnx_session import OUTPUTS, OnnxSession
-from model.preprocess import ImagePreprocessing, TextTokenizer, prepare_image
-from model.runtime import GPU_CHUNK, IMAGE_CHUNK, PIXEL_INPUTS, REGION_INPUTS, TEXT_CHUNK, TOKEN_INPUTS
+from model.preprocess import ImagePreprocessing, prepare_image
+from model.runtime import GPU_CHUNK, IMAGE_CHUNK, PIXEL_INPUTS, REGION_INPUTS, TEXT_CHUNK
+from model.tokens import SentenceTokenizer, longest_first, rows_of, text_inputs, token_feeds
 
 Pixels = NDArray[np.float32]  # [3, H, W]
 
@@ -29,10 +30,10 @@ class Encoder:
         dimension = artifact.manifest.dimension
         self.artifact = artifact
         self.takes_pixels = artifact.manifest.image_input == "pixels"
-        self._tokenizer = TextTokenizer(artifact.tokenizer_file, artifact.preprocessing.text.max_length)
+        self._tokenizer = SentenceTokenizer.of(artifact)
         inputs = PIXEL_INPUTS if self.takes_pixels else REGION_INPUTS
         self._images = OnnxSession(artifact.image_graph, inputs=inputs, dimension=dimension)
-        self._texts = OnnxSession(artifact.text_graph, inputs=TOKEN_INPUTS, dimension=dimension)
+        self._texts = OnnxSession(artifact.text_graph, inputs=text_inputs(artifact), dimension=dimension)
         self.image_chunk, self.text_chunk = (GPU_CHUNK, GPU_CHUNK) if self._images.on_gpu else (IMAGE_CHUNK, TEXT_CHUNK)
 
     @property
@@ -69,16 +70,12 @@ class Encoder:
 
     def texts(self, texts: Sequence[str]) -> Embeddings:
         """Texts to embeddings [n, D], those of similar length together; raises EmptyText and TextTooLong."""
-        tokens = self._tokenizer(texts)
-        lengths = tokens.attention_mask.sum(axis=1)
-        order = np.argsort(-lengths, kind="stable")
+        feeds = token_feeds(self._tokenizer(texts))
+        order = longest_first(feeds)
         embeddings = np.empty((len(texts), self.dimension), np.float32)
         for start in range(0, len(texts), self.text_chunk):
             rows = order[start : start + self.text_chunk]
-            longest = int(lengths[rows[0]])
-            feeds = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
-            chunk = {name: array[rows, :longest] for name, array in feeds.items()}
-            embeddings[rows] = self._texts.run(chunk, OUTPUTS[:1])[0]
+            embeddings[rows] = self._texts.run(rows_of(feeds, rows), OUTPUTS[:1])[0]
         return embeddings
 
     def _preprocessing(self) -> ImagePreprocessing:

@@ -19,10 +19,11 @@ TEXTS_AT_ONCE = {"cpu": 64, "cuda": 1024}
 
 
 class TokenBatch(NamedTuple):
-    """Token ids for a text backbone that is fine-tuned."""
+    """Token ids for a text backbone that is fine-tuned, and what a frozen encoder of its own gives beside them."""
 
     input_ids: Tensor  # [M, T]
     attention_mask: Tensor  # [M, T]
+    global_features: Tensor | None = None  # [M, Dg], in place of those of the text backbone
 
 
 class AAHR(nn.Module):
@@ -80,7 +81,11 @@ class AAHR(nn.Module):
     def _encode_tokens(self, tokens: TokenBatch, rows: Tensor, longest: int) -> Encoding:
         if self.text_backbone is None:
             raise TypeError("token ids were given to a network whose text backbone is frozen: give it token states")
+        if (tokens.global_features is None) != (self.config.text_global_backbone is None):
+            raise TypeError("token ids come with global features exactly where the config has a text_global_backbone")
         features = self.text_backbone(tokens.input_ids[rows, :longest], tokens.attention_mask[rows, :longest])
+        if tokens.global_features is not None:
+            features = features._replace(global_features=tokens.global_features[rows])
         encoding: Encoding = self.text_encoder(features)
         return encoding
 
@@ -99,7 +104,7 @@ class ImageTower(nn.Module):
         self.backbone, self.reduction, self.encoder = backbone, reduction, encoder
 
     def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone returned to embedding [N, D], V' [N, R, D] and l [N, D]."""
+        """What the backbone returned to embedding [N, D], V [N, R, D] and l [N, D]."""
         if self.reduction is not None:
             item = self.reduction.reduce(item)
         encoding: Encoding = self.encoder(item)
@@ -107,7 +112,7 @@ class ImageTower(nn.Module):
 
 
 class PixelTower(ImageTower):
-    """Pixels to embedding, V' and l."""
+    """Pixels to embedding, V and l."""
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """pixels [N, 3, H, W] to ([N, D], [N, R, D], [N, D])."""
@@ -115,7 +120,7 @@ class PixelTower(ImageTower):
 
 
 class RegionTower(ImageTower):
-    """Precomputed regions to embedding, V' and l."""
+    """Precomputed regions to embedding, V and l."""
 
     def forward(self, regions: Tensor, region_mask: Tensor, global_features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to ([N, D], [N, R, D], [N, D])."""
@@ -123,13 +128,37 @@ class RegionTower(ImageTower):
 
 
 class TextTower(nn.Module):
-    """Tokens to embedding, V' and l: what `text.onnx` holds."""
+    """Backbone and encoder in a row: what `text.onnx` holds."""
 
     def __init__(self, backbone: TextBackbone, encoder: FragmentEncoder) -> None:
         super().__init__()
         self.backbone, self.encoder = backbone, encoder
 
+    def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
+        """What the backbone returned to embedding [M, D], V [M, T, D] and l [M, D]."""
+        encoding: Encoding = self.encoder(item)
+        return encoding.embedding, encoding.local_features, encoding.local_embedding
+
+
+class SingleTextTower(TextTower):
+    """Tokens to embedding, V and l."""
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """input_ids and attention_mask [M, T] to ([M, D], [M, T, D], [M, D])."""
-        encoding: Encoding = self.encoder(self.backbone(input_ids, attention_mask))
-        return encoding.embedding, encoding.local_features, encoding.local_embedding
+        return self.encode(self.backbone(input_ids, attention_mask))
+
+
+class DualTextTower(TextTower):
+    """The tokens of two text encoders to embedding, V and l: words of the one, global feature of the other."""
+
+    def __init__(self, backbone: TextBackbone, global_backbone: TextBackbone, encoder: FragmentEncoder) -> None:
+        super().__init__(backbone, encoder)
+        self.global_backbone = global_backbone
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, global_input_ids: Tensor, global_attention_mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens [M, T] of the words and [M, G] of the global feature to ([M, D], [M, T, D], [M, D])."""
+        words = self.backbone(input_ids, attention_mask)
+        sentence = self.global_backbone(global_input_ids, global_attention_mask)
+        return self.encode(words._replace(global_features=sentence.global_features))

@@ -11,13 +11,14 @@ import torch
 from index.items import Modality
 from model.artifact import Precision, load_model_artifact
 from model.errors import ArtifactMismatch, DataError, TrainingError
-from model.preprocess import TextTokenizer
+from model.nn.aahr import DualTextTower
 from model.runtime import Runtime
+from model.tokens import SentenceTokenizer, token_feeds
 from service.engine import Engine
 from tests.galleries import build_gallery, open_index
 from tests.presets import TRAIN_IDS, VAL_IDS, recipe
 from tests.scan_files import write_scan
-from tests.tiny_transformers import write_bert
+from tests.tiny_transformers import write_bert, write_clip
 from tests.variants import write_colour_variant
 from training.checkpoint import Progress, save_checkpoint
 from training.export import MIN_COSINE, command, export, retention
@@ -38,7 +39,8 @@ def checkpoint(place: Path) -> Path:
     for prefix, ids in (("train", TRAIN_IDS), ("dev", VAL_IDS)):
         write_scan(place / "data", prefix, ids)
     bert = write_bert(place / "bert")
-    config = recipe("paper-f30k", bert, f"data.captioned.directory={place / 'data'}")
+    clip = write_clip(place / "clip", projection=16)  # as wide as no other feature
+    config = recipe("paper-f30k", bert, clip, f"data.captioned.directory={place / 'data'}")
     backbones = load_backbones(config)
     torch.manual_seed(0)
     network = build_network(config, backbones)
@@ -79,17 +81,20 @@ def test_the_trained_words_are_exported_and_need_nothing_else(exact: Path, place
     pretrained = load_backbones(config).text
     trained = command.load_towers(command.open_checkpoint(checkpoint)).text
     artifact = load_model_artifact(exact)
-    tokens = TextTokenizer(artifact.tokenizer_file, 20)(["the red dog runs", "the cat"])
-    ids, mask = torch.from_numpy(tokens.input_ids), torch.from_numpy(tokens.attention_mask)
-    (place / "bert").rename(place / "away")
+    assert isinstance(trained, DualTextTower)
+    tokens = SentenceTokenizer.of(artifact)(["the red dog runs", "the cat"])
+    inputs = {name: torch.from_numpy(array) for name, array in token_feeds(tokens).items()}
+    for name in ("bert", "clip"):
+        (place / name).rename(place / f"{name}-aside")
     try:
         with Runtime.load(exact, workers=1) as runtime:
             found = runtime.encode_tokens(tokens)
     finally:
-        (place / "away").rename(place / "bert")
+        for name in ("bert", "clip"):
+            (place / f"{name}-aside").rename(place / name)
     with torch.inference_mode():
-        expected = trained(ids, mask)[0].numpy()
-        other = type(trained)(pretrained, trained.encoder)(ids, mask)[0].numpy()
+        expected = trained(**inputs)[0].numpy()
+        other = DualTextTower(pretrained, trained.global_backbone, trained.encoder)(**inputs)[0].numpy()
     assert (found * expected).sum(axis=1).min() > MIN_COSINE
     assert (found * other).sum(axis=1).min() < MIN_COSINE
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 import cli
 from index.items import Modality
+from model.artifact import load_model_artifact
 from model.datasets.scan import open_scan
 from model.errors import ArtifactCorrupt, ConfigError, DataError, UnsupportedQuery
 from service.app import create_app
@@ -54,11 +55,11 @@ def f30k(place: Path, bert: Path, clip: Path) -> Way:
         write_scan(data, prefix, ids, per_image=3, global_features=None)
     write_pictures(images, data.parent / "id_mapping.json", [*TRAIN_IDS, *VAL_IDS, *TEST_IDS])
     places = (f"data.captioned.directory={data}", f"data.captioned.images={images}", f"data.captioned.clip={clip}")
-    return walk(place, "paper-f30k", recipe("paper-f30k", bert, *places), data, images)
+    return walk(place, "paper-f30k", recipe("paper-f30k", bert, clip, *places), data, images)
 
 
 @pytest.fixture(scope="module")
-def coco(place: Path, bert: Path) -> Way:
+def coco(place: Path, bert: Path, clip: Path) -> Way:
     """Two captions an image, every row once per caption, regions in half precision, "test" a part of "testall"."""
     data = place / "coco"
     splits = {"train": TRAIN_IDS, "dev": VAL_IDS, "test": TEST_IDS[:3], "testall": TEST_IDS}
@@ -66,7 +67,7 @@ def coco(place: Path, bert: Path) -> Way:
         arrays = {"regions": regions_of(ids).astype(np.float16), "global_features": globals_of(ids), "ids": list(ids)}
         repeated = {name: np.repeat(rows, 2, axis=0) for name, rows in arrays.items()}
         write_scan(data, prefix, ids, per_image=2, **repeated)
-    return walk(place, "paper-coco", recipe("paper-coco", bert, f"data.captioned.directory={data}"), data, None)
+    return walk(place, "paper-coco", recipe("paper-coco", bert, clip, f"data.captioned.directory={data}"), data, None)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def clip_preset(place: Path, bert: Path, clip: Path) -> Way:
     """Karpathy's file for COCO, with its field names, a folder per image and images of "restval"."""
     data, images = write_karpathy(place)
     places = (f"data.photographs.captions={data}", f"data.photographs.images={images}")
-    config = recipe("clip", bert, *places, f"model.image_backbone.path={clip}")
+    config = recipe("clip", bert, clip, *places, f"model.image_backbone.path={clip}")
     return walk(place, "clip", config, data, images)
 
 
@@ -103,6 +104,7 @@ def test_the_fine_tuned_words_are_in_the_checkpoint(way: Way, bert: Path) -> Non
     kept = {name.removeprefix(prefix): tensor for name, tensor in trained.items() if name.startswith(prefix)}
     assert set(kept) == {name for name in pretrained if not name.startswith("pooler.")}
     layer = "encoder.layer.0.attention.self.query.weight"
+    assert not any("global_backbone" in name for name in trained), "the sentences' encoder stays outside"
     moved = (kept[layer].float() - pretrained[layer].half().float()).abs().max()
     assert moved > 0
 
@@ -119,6 +121,14 @@ def test_checkpoint_and_exported_model_agree(way: Way, place: Path) -> None:
         pictures = sorted((place / "coco-images").rglob("*.jpg"))
         images = checkpoint.images(pictures), model.images(pictures)
     assert (images[0] * images[1]).sum(axis=1).min() > MIN_COSINE
+
+
+def test_sentences_are_clips_from_the_checkpoint_to_the_model(way: Way, bert: Path, clip: Path) -> None:
+    assert set(open_checkpoint(way.run / BEST).manifest.fingerprints) == {"image", "text", "text_global"}
+    artifact = load_model_artifact(way.artifact)
+    assert artifact.manifest.text_global_backbone == "clip-text-embedding"
+    assert artifact.tokenizer_file.read_bytes() == (bert / "tokenizer.json").read_bytes()
+    assert artifact.global_tokenizer_file.read_bytes() == (clip / "tokenizer.json").read_bytes()
 
 
 def test_the_test_split_is_evaluated(way: Way, place: Path) -> None:
@@ -183,6 +193,8 @@ def test_regions_go_through_the_command_line(
     options = ("--model", coco.artifact, "--regions", coco.data, "--out", tmp_path / "index")
     assert "8 images, 16 captions" in aahr("index", "rebuild", *options)
     assert "300" in aahr("index", "search", tmp_path / "index", "the dog")
+    with client_of(tmp_path / "index") as client:
+        assert len(client.post("/search", json={"text": "the dog"}).json()["results"]) == len(TEST_IDS)
     assert "6 images, 12 captions" in aahr("index", "rebuild", *options, "--split", "val")
 
 

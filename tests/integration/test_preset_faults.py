@@ -16,6 +16,11 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bert(tmp_path_factory.mktemp("bert"))
 
 
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clip"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -28,25 +33,31 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_faulty_data_is_refused_before_anything_is_computed(
-    name: str, content: str | None, message: str, tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    content: str | None,
+    message: str,
+    tmp_path: Path,
+    bert: Path,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for prefix, ids in (("train", TRAIN_IDS), ("dev", VAL_IDS)):
         write_scan(tmp_path, prefix, ids)
     (tmp_path / name).unlink() if content is None else (tmp_path / name).write_text(content)
     monkeypatch.setattr("training.data.sources.region_table", None)
-    config = recipe("paper-f30k", bert, f"data.captioned.directory={tmp_path}")
+    config = recipe("paper-f30k", bert, clip, f"data.captioned.directory={tmp_path}")
     with pytest.raises((DataError, ConfigError), match=message):
         train(config, tmp_path / "run", tmp_path / "cache")
     assert not (tmp_path / "run").exists()
 
 
 def test_images_without_val_are_refused_before_anything_is_computed(
-    tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bert: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, images = write_karpathy(tmp_path, ("train", "restval", "test"))
     monkeypatch.setattr("training.data.sources.image_feature_tables", None)
     places = (f"data.photographs.captions={data}", f"data.photographs.images={images}")
-    config = recipe("clip", bert, *places, f"model.image_backbone.path={write_clip(tmp_path / 'clip')}")
+    config = recipe("clip", bert, clip, *places, f"model.image_backbone.path={clip}")
     with pytest.raises(DataError, match="no image of split 'val'; its splits: restval, test, train"):
         train(config, tmp_path / "run", tmp_path / "cache")
     assert not (tmp_path / "run").exists()

@@ -215,4 +215,4 @@ def change_words(tokens: TokenBatch, probability: float, mask_token: int | None)
     words = tokens.input_ids[word]  # of this batch: always of the vocabulary
     ids[replaced] = words[torch.randint(max(1, len(words)), (int(replaced.sum()),))]
     mask[changed & (what >= 0.6)] = 0
-    return TokenBatch(ids, mask)
+    return tokens._replace(input_ids=ids, attention_mask=mask)

@@ -1,4 +1,4 @@
-"""From a recipe to what the loop reads: data sets, cached features of frozen backbones, tokens for trained ones."""
+"""From a recipe to what the loop reads: data sets with the inputs of the network for their images and captions."""
 
 import fcntl
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,16 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from torch.nn.utils.rnn import pad_sequence
 
 from model.datasets.scan import REGIONS, ScanFiles, open_scan
-from model.nn.aahr import AAHR, IMAGES_AT_ONCE, TokenBatch
+from model.nn.aahr import AAHR, IMAGES_AT_ONCE
 from model.nn.backbones import ImageTail
 from model.nn.features import map_in_chunks
 from model.nn.image_encoder import CellReduction
-from model.preprocess import TextTokenizer, Tokens
 from training.config import DataConfig, TrainingConfig
 from training.data.augmentation import PLAIN, View
 from training.data.batches import TextSource
@@ -29,6 +25,7 @@ from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
 from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable, concatenate_tables
+from training.data.texts import join_texts, text_source
 from training.device import device_of, move
 from training.network import Backbones
 from training.scenes import generator_version, write_scenes
@@ -37,25 +34,6 @@ from training.scenes.truth import with_families
 REDUCED_AT_ONCE = 256
 IMAGES_OF_PCA = 1000
 SPLITS_OF_TRAINING: tuple[Split, ...] = ("train", "val")
-
-
-class TokenTable:
-    """Token ids of captions, for a text backbone that is fine-tuned."""
-
-    def __init__(self, texts: Sequence[NDArray[np.int64]]) -> None:
-        self.texts = texts  # the ids of each, without padding
-
-    @classmethod
-    def of(cls, tokens: Tokens) -> "TokenTable":
-        """From the output of a tokenizer for all texts."""
-        lengths = tokens.attention_mask.sum(axis=1)
-        return cls([ids[:length] for ids, length in zip(tokens.input_ids, lengths, strict=True)])
-
-    def batch(self, rows: NDArray[np.int64]) -> TokenBatch:
-        """Ids and mask [M, T] of the rows, padded to the longest of them."""
-        texts = [torch.from_numpy(self.texts[row]) for row in rows]
-        mask = pad_sequence([torch.ones_like(ids) for ids in texts], batch_first=True)
-        return TokenBatch(pad_sequence(texts, batch_first=True), mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +82,8 @@ def _load_split(
     else:
         shown = views if data.may_be_changed else [PLAIN] * len(views)
         tables = image_feature_tables(backbones.image, dataset.image_paths, cache, shown)
-    return SplitFeatures(dataset, tables, _texts(dataset.captions, config, backbones, cache))
+    fine_tuned = config.model.text_backbone.trainable
+    return SplitFeatures(dataset, tables, text_source(dataset.captions, backbones, cache, fine_tuned=fine_tuned))
 
 
 def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
@@ -148,16 +127,8 @@ def embed_captions(dataset: ImageTextDataset, backbones: Backbones, cache: Path)
 
     Call it before the backbone is trained.
     """
-    tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
-    features = text_feature_table(backbones.text, tokenizer, dataset.captions, cache)
+    features = text_feature_table(backbones.text, backbones.text.read_tokenizer(), dataset.captions, cache)
     return SentenceEmbeddingTable(features.global_features, dataset.image_of_caption)
-
-
-def _texts(captions: tuple[str, ...], config: TrainingConfig, backbones: Backbones, cache: Path) -> TextSource:
-    tokenizer = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)
-    if config.model.text_backbone.trainable:
-        return TokenTable.of(tokenizer(captions))
-    return text_feature_table(backbones.text, tokenizer, captions, cache)
 
 
 def reduced_table(cells: FeatureTable, reduction: CellReduction) -> FeatureTable:
@@ -169,12 +140,6 @@ def reduced_table(cells: FeatureTable, reduction: CellReduction) -> FeatureTable
             features = cells.batch(rows).features.to(device_of(reduction))
             parts.append(reduction(features).half().cpu().numpy())
     return FeatureTable.of_regions(np.concatenate(parts), np.arange(len(cells)), cells.global_features)
-
-
-def mask_token_of(backbones: Backbones) -> int | None:
-    """The id of [MASK], which masks words for a fine-tuned text backbone; None where it has no such token."""
-    token: int | None = Tokenizer.from_file(str(backbones.text.tokenizer_file)).token_to_id("[MASK]")
-    return token
 
 
 def fit_reduction(network: AAHR, cells: FeatureTable, seed: int) -> None:
@@ -204,12 +169,4 @@ def join_splits(splits: Mapping[str, SplitFeatures]) -> SplitFeatures:
         return parts[0]
     dataset = concatenate([part.dataset for part in parts])
     views = tuple(concatenate_tables(same_view) for same_view in zip(*(part.views for part in parts), strict=True))
-    return SplitFeatures(dataset, views, _join_texts([part.texts for part in parts]))
-
-
-def _join_texts(sources: list[TextSource]) -> TextSource:
-    """Sources of one kind: a recipe trains its text backbone for all of its data sets or for none."""
-    tables = [source for source in sources if isinstance(source, FeatureTable)]
-    if tables:
-        return concatenate_tables(tables)
-    return TokenTable([text for source in sources if isinstance(source, TokenTable) for text in source.texts])
+    return SplitFeatures(dataset, views, join_texts([part.texts for part in parts]))

@@ -45,6 +45,10 @@ class FeatureTable:
     def local_dimension(self) -> int:
         return int(self._pieces[0].shape[1])
 
+    def with_global_features(self, global_features: NDArray[np.float32]) -> "FeatureTable":
+        """The same local features beside other global features [n, Dg]; nothing is copied."""
+        return FeatureTable(self._pieces, self.places, global_features)
+
     def item(self, row: int) -> NDArray[Any]:
         """The values of one item as they are stored, [R, Dx]."""
         piece, start, length = self.places[row]

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from model.artifact import (
+    GLOBAL_TOKENIZER,
     IMAGE_GRAPH,
     TEXT_GRAPH,
     TOKENIZER,
@@ -17,7 +18,6 @@ from model.artifact import (
     write_manifest,
 )
 from model.manifest import published_directory
-from model.preprocess import Preprocessing
 from training.checkpoint import Checkpoint, library_versions, open_checkpoint
 from training.export.parity import check_parity
 from training.export.retention import HeldOut, held_out, refuse_loss
@@ -84,9 +84,11 @@ def _write_variant(
 def _write_metadata(
     directory: Path, checkpoint: Checkpoint, towers: Towers, precision: Precision, evaluation: Mapping[str, float]
 ) -> None:
-    """The tokenizer, preprocessing and manifest beside the graphs."""
+    """The tokenizers, preprocessing and manifest beside the graphs."""
     manifest, backbones = checkpoint.manifest, towers.backbones
     shutil.copyfile(backbones.text.tokenizer_file, directory / TOKENIZER)
+    if backbones.text_global is not None:
+        shutil.copyfile(backbones.text_global.tokenizer_file, directory / GLOBAL_TOKENIZER)
     write_manifest(
         directory,
         name=manifest.name,
@@ -95,6 +97,7 @@ def _write_metadata(
         image_input="pixels" if towers.takes_pixels else "regions",
         image_backbone=backbones.image.name,
         text_backbone=backbones.text.name,
+        text_global_backbone=None if backbones.text_global is None else backbones.text_global.name,
         checkpoint=CheckpointReference(
             sha256=checkpoint.sha256,
             epoch=manifest.epoch,
@@ -103,6 +106,6 @@ def _write_metadata(
             config_sha256=checkpoint.config_sha256,
         ),
         evaluation=evaluation,
-        preprocessing=Preprocessing(image=backbones.image.preprocessing, text=backbones.text.preprocessing),
+        preprocessing=backbones.preprocessing,
         versions={**library_versions(), "onnx": version("onnx")},
     )

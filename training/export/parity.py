@@ -11,8 +11,9 @@ from PIL import Image
 
 from model.artifact import load_model_artifact
 from model.errors import DataError, TrainingError
-from model.preprocess import FORMATS, TextTokenizer, Tokens, decode_image, prepare_images
+from model.preprocess import FORMATS, Tokens, decode_image, prepare_images
 from model.runtime import Runtime
+from model.tokens import token_feeds
 from training.export.towers import REGIONS_IN_EXAMPLE, Towers
 from training.scenes import write_scenes
 
@@ -49,7 +50,7 @@ def draw_examples(count: int) -> tuple[list[Image.Image], list[str]]:
 def _cosines_of_both(directory: Path, towers: Towers, check: Path | None) -> tuple[Floats, Floats]:
     images, captions = draw_examples(CHECKED_ITEMS) if check is None else _examples(check)
     backbones = towers.backbones
-    tokens = TextTokenizer(backbones.text.tokenizer_file, backbones.text.preprocessing.max_length)(captions)
+    tokens = backbones.read_tokenizer()(captions)
     with Runtime.load(load_model_artifact(directory, verify=False)) as runtime:
         text = _cosines(runtime.encode_tokens(tokens), _texts_by_torch(towers, tokens))
         if backbones.image.preprocessing is None:
@@ -61,10 +62,9 @@ def _cosines_of_both(directory: Path, towers: Towers, check: Path | None) -> tup
 
 
 def _texts_by_torch(towers: Towers, tokens: Tokens) -> Floats:
+    inputs = {name: torch.from_numpy(array) for name, array in token_feeds(tokens).items()}
     with torch.inference_mode():
-        embedding: Floats = towers.text(torch.from_numpy(tokens.input_ids), torch.from_numpy(tokens.attention_mask))[
-            0
-        ].numpy()
+        embedding: Floats = towers.text(**inputs)[0].numpy()
     return embedding
 
 

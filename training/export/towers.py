@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from model.artifact import IMAGE_GRAPH, TEXT_GRAPH
-from model.nn.aahr import ImageTower, PixelTower, RegionTower, TextTower
+from model.nn.aahr import AAHR, DualTextTower, ImageTower, PixelTower, RegionTower, SingleTextTower, TextTower
 from model.onnx_session import OUTPUTS
-from model.runtime import PIXEL_INPUTS, REGION_INPUTS, TOKEN_INPUTS
+from model.runtime import PIXEL_INPUTS, REGION_INPUTS
+from model.tokens import GLOBAL_TOKEN_INPUTS, TOKEN_INPUTS
 from training.checkpoint import Checkpoint, load_network
 from training.network import Backbones, load_backbones
 from training.onnx_export import export_graph
@@ -43,8 +44,14 @@ def load_towers(checkpoint: Checkpoint) -> Towers:
     kind = RegionTower if backbones.image.preprocessing is None else PixelTower
     backbone = backbones.image if network.image_tail is None else nn.Sequential(backbones.image, network.image_tail)
     image = kind(backbone, network.reduction, network.image_encoder).eval()
-    text = TextTower(network.text_backbone or backbones.text, network.text_encoder).eval()
-    return Towers(image, text, backbones, network.config.dimension)
+    return Towers(image, _text_tower(network, backbones).eval(), backbones, network.config.dimension)
+
+
+def _text_tower(network: AAHR, backbones: Backbones) -> TextTower:
+    words = network.text_backbone or backbones.text
+    if backbones.text_global is None:
+        return SingleTextTower(words, network.text_encoder)
+    return DualTextTower(words, backbones.text_global, network.text_encoder)
 
 
 def write_graphs(towers: Towers, directory: Path) -> None:
@@ -71,6 +78,9 @@ def write_image_graph(towers: Towers, file: Path) -> None:
 
 
 def write_text_graph(tower: TextTower, file: Path) -> None:
-    """Token ids and their mask to the three outputs."""
-    tokens = torch.ones(2, 8, dtype=torch.int64)
-    export_graph(tower, dict.fromkeys(TOKEN_INPUTS, tokens), OUTPUTS, dict.fromkeys(TOKEN_INPUTS, (0, 1)), file)
+    """Token ids and their mask, of both text encoders where there are two, to the three outputs."""
+    inputs = dict.fromkeys(TOKEN_INPUTS, torch.ones(2, 8, dtype=torch.int64))
+    if isinstance(tower, DualTextTower):
+        # Of another length: equal ones would be traced as one and the same axis.
+        inputs |= dict.fromkeys(GLOBAL_TOKEN_INPUTS, torch.ones(2, 6, dtype=torch.int64))
+    export_graph(tower, inputs, OUTPUTS, dict.fromkeys(inputs, (0, 1)), file)

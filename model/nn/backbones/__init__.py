@@ -6,12 +6,27 @@ from typing import TypeVar
 
 from model.errors import ConfigError
 from model.nn.backbones.base import Backbone, ImageBackbone, ImageTail, TextBackbone
-from model.nn.backbones.clip import EMBEDDING, load_clip, load_clip_embedding, load_clip_text
+from model.nn.backbones.clip import (
+    EMBEDDING,
+    TEXT,
+    TEXT_EMBEDDING,
+    load_clip,
+    load_clip_embedding,
+    load_clip_text,
+    load_clip_text_embedding,
+)
 from model.nn.backbones.efficientnet import load_efficientnet_lite0
 from model.nn.backbones.regions import load_regions
 from model.nn.backbones.transformer import load_bert, load_minilm
 
-__all__ = ["ImageBackbone", "ImageTail", "TextBackbone", "load_image_backbone", "load_text_backbone"]
+__all__ = [
+    "ImageBackbone",
+    "ImageTail",
+    "TextBackbone",
+    "load_image_backbone",
+    "load_text_backbone",
+    "load_text_global_backbone",
+]
 
 B = TypeVar("B", bound=Backbone)
 
@@ -24,8 +39,9 @@ _IMAGE: Mapping[str, Callable[[Path | None], ImageBackbone]] = {
 _TEXT: Mapping[str, Callable[[Path | None], TextBackbone]] = {
     "minilm": load_minilm,
     "bert": load_bert,
-    "clip-text": load_clip_text,
+    TEXT: load_clip_text,
 }
+_TEXT_GLOBAL: Mapping[str, Callable[[Path | None], TextBackbone]] = {TEXT_EMBEDDING: load_clip_text_embedding}
 
 
 def load_image_backbone(name: str, path: Path | None = None) -> ImageBackbone:
@@ -40,6 +56,11 @@ def load_image_backbone(name: str, path: Path | None = None) -> ImageBackbone:
 def load_text_backbone(name: str, path: Path | None = None) -> TextBackbone:
     """A text backbone by the name in the configuration; see `load_image_backbone`."""
     return _load(_TEXT, "text", name, path)
+
+
+def load_text_global_backbone(name: str, path: Path | None = None) -> TextBackbone:
+    """An encoder of the text's global feature alone, by the name in the configuration; see `load_image_backbone`."""
+    return _load(_TEXT_GLOBAL, "text global", name, path)
 
 
 def _load(loaders: Mapping[str, Callable[[Path | None], B]], kind: str, name: str, path: Path | None) -> B:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from model.errors import ConfigError
 from model.manifest import sha256_of_file
 from model.nn.features import LocalFeatures
-from model.preprocess import ImagePreprocessing, TextPreprocessing
+from model.preprocess import ImagePreprocessing, TextPreprocessing, TextTokenizer
 
 
 class Backbone(nn.Module, ABC):
@@ -68,6 +68,10 @@ class TextBackbone(Backbone):
     tokenizer_file: Path
     preprocessing: TextPreprocessing
     network: Any  # of `transformers`
+
+    def read_tokenizer(self) -> TextTokenizer:
+        """Its tokenizer; raises ArtifactCorrupt where the file holds none."""
+        return TextTokenizer(self.tokenizer_file, self.preprocessing.max_length)
 
     def freeze_words(self) -> None:
         """Take the table of word embeddings out of training."""

@@ -22,6 +22,7 @@ from model.preprocess import ImagePreprocessing, TextPreprocessing
 
 HUB_ID = "openai/clip-vit-base-patch32"
 EMBEDDING = "clip-embedding"
+TEXT, TEXT_EMBEDDING = "clip-text", "clip-text-embedding"
 PREPROCESSOR = "preprocessor_config.json"
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
@@ -68,11 +69,11 @@ class ClipEmbedding(ImageBackbone):
 class ClipText(TextBackbone):
     """Token states as local features; the projected text embedding as the global feature."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = TEXT) -> None:
         network: Any = load_pretrained(CLIPTextModelWithProjection, directory)
         config = network.config
         super().__init__(
-            "clip-text",
+            name,
             fingerprint_of_directory(directory),
             local_dimension=int(config.hidden_size),
             global_dimension=int(config.projection_dim),
@@ -87,6 +88,20 @@ class ClipText(TextBackbone):
         return LocalFeatures(found.last_hidden_state, attention_mask.bool(), found.text_embeds)
 
 
+class ClipTextEmbedding(ClipText):
+    """The projected text embedding alone, also as the one local feature: what stands beside another encoder's words."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, TEXT_EMBEDDING)
+        self.local_dimension = self.global_dimension
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> LocalFeatures:
+        """Tokens [M, T] to the embedding as features [M, 1, Dg] and as global features [M, Dg]."""
+        embedding = super().forward(input_ids, attention_mask).global_features
+        features = embedding.unsqueeze(1)
+        return LocalFeatures(features, all_valid(features), embedding)
+
+
 def load_clip(path: Path | None) -> ClipImage:
     """CLIP's image encoder, ViT-B/32 where no directory is given."""
     return ClipImage(find_directory("clip", path, HUB_ID))
@@ -99,7 +114,12 @@ def load_clip_embedding(path: Path | None) -> ClipEmbedding:
 
 def load_clip_text(path: Path | None) -> ClipText:
     """CLIP's text encoder, of ViT-B/32 where no directory is given."""
-    return ClipText(find_directory("clip-text", path, HUB_ID))
+    return ClipText(find_directory(TEXT, path, HUB_ID))
+
+
+def load_clip_text_embedding(path: Path | None) -> ClipTextEmbedding:
+    """The embedding of CLIP's text encoder, of ViT-B/32 where no directory is given."""
+    return ClipTextEmbedding(find_directory(TEXT_EMBEDDING, path, HUB_ID))
 
 
 def _read_preprocessing(directory: Path, image_size: int) -> ImagePreprocessing:

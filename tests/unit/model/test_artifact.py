@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,16 @@ def test_a_missing_directory_says_what_makes_one(tmp_path: Path) -> None:
 
 def test_a_directory_of_another_kind_is_refused_with_both_formats(directory: Path) -> None:
     change_manifest(directory, lambda manifest: manifest.update(format="aahr-index/1"))
-    with pytest.raises(ArtifactCorrupt, match=r"'aahr-model/1', found 'aahr-index/1'"):
+    with pytest.raises(ArtifactCorrupt, match=r"'aahr-model/1' or 'aahr-model/2', found 'aahr-index/1'"):
         load_model_artifact(directory)
+
+
+def test_new_artifacts_have_the_second_format_and_the_first_is_read_under_the_same_id(directory: Path) -> None:
+    second = load_model_artifact(directory).manifest
+    assert second.format == "aahr-model/2"
+    change_manifest(directory, lambda manifest: manifest.update(format="aahr-model/1"))
+    first = load_model_artifact(directory).manifest
+    assert (first.format, first.model_id) == ("aahr-model/1", second.model_id)
 
 
 def test_a_model_id_that_does_not_follow_is_refused_with_both(directory: Path) -> None:
@@ -128,6 +137,21 @@ def test_weights_beside_a_graph_are_bound_too(directory: Path) -> None:
     (directory / "image.onnx.data").write_bytes(b"changed")
     with pytest.raises(ArtifactCorrupt, match=r"image\.onnx\.data"):
         load_model_artifact(directory)
+
+
+def test_a_second_tokenizer_and_its_preprocessing_must_agree(directory: Path) -> None:
+    before = load_model_artifact(directory)
+    assert "text_global" not in (directory / "preprocessing.json").read_text(), "the id of older models is kept"
+    (directory / "global_tokenizer.json").write_bytes(before.tokenizer_file.read_bytes())
+    with pytest.raises(ArtifactCorrupt, match=r"global_tokenizer\.json is there, but .* is none"):
+        rewrite_manifest(before)
+    two = before.preprocessing.model_copy(update={"text_global": before.preprocessing.text})
+    rewritten = rewrite_manifest(replace(before, preprocessing=two))
+    assert load_model_artifact(directory).preprocessing.text_global == before.preprocessing.text
+    assert "global_tokenizer.json" in rewritten.files
+    (directory / "global_tokenizer.json").unlink()
+    with pytest.raises(ArtifactCorrupt, match=r"global_tokenizer\.json is not there, but .* is some"):
+        rewrite_manifest(replace(before, preprocessing=two))
 
 
 def test_a_manifest_from_before_the_variants_is_an_fp32_model(directory: Path) -> None:

@@ -17,7 +17,7 @@ from model.artifact import load_model_artifact
 from model.errors import ArtifactCorrupt, ArtifactMissing, EmptyText, InvalidInput, UnsupportedQuery
 from model.preprocess import Tokens, prepare_images
 from model.runtime import IMAGE_CHUNK, TEXT_CHUNK, Runtime
-from tests.artifacts import COLOURS, WORDS, write_colour_model, write_region_model
+from tests.artifacts import COLOURS, WORDS, write_colour_model, write_first_format, write_region_model
 
 DIMENSION = 16
 
@@ -123,6 +123,18 @@ def test_local_features_pool_to_the_local_embedding(runtime: Runtime) -> None:
 def test_no_items_have_no_local_features(runtime: Runtime) -> None:
     for local in (runtime.pixels_local(random_pixels(0)), runtime.tokens_local(runtime.tokenizer([]))):
         assert [len(array) for array in local] == [0, 0, 0]
+
+
+def test_a_model_of_the_first_format_is_served_without_its_local_features(tmp_path: Path, runtime: Runtime) -> None:
+    artifact = write_first_format(write_colour_model(tmp_path, dimension=DIMENSION))
+    refused = pytest.raises(UnsupportedQuery, match=r"format aahr-model/1, whose local features are V'.*`aahr export`")
+    with Runtime.load(artifact, workers=1) as first:
+        np.testing.assert_array_equal(first.encode_texts(["red"]), runtime.encode_texts(["red"]))
+        np.testing.assert_array_equal(first.encode_pixels(random_pixels(2)), runtime.encode_pixels(random_pixels(2)))
+        with refused:
+            first.pixels_local(random_pixels(1))
+        with refused:
+            first.tokens_local(first.tokenizer(["red"]))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from index.items import Modality, image_item_id
+from model.artifact import load_model_artifact
 from model.errors import ArtifactMismatch, ArtifactMissing, UnreadableImage
 from model.preprocess import Tokens
 from model.runtime import Runtime
@@ -17,7 +18,7 @@ from service.engine import Engine, unit_vector
 from service.errors import InvalidField, NotReadyError
 from service.schemas import SearchRequest, SearchResult
 from service.timing import Stopwatch
-from tests.artifacts import write_colour_model
+from tests.artifacts import write_colour_model, write_first_format
 from tests.galleries import BuiltGallery, build_gallery, image_bytes
 
 
@@ -52,6 +53,14 @@ def test_an_item_and_its_embedding_find_the_same(engine: Engine) -> None:
     by_vector = search(engine, embedding=vector, target="image")
     assert by_id.results[0].id == item.id
     assert [hit.id for hit in by_id.results] == [hit.id for hit in by_vector.results]
+
+
+def test_an_index_stays_that_of_its_model_in_either_format(tmp_path: Path) -> None:
+    gallery = build_gallery(tmp_path)
+    write_first_format(load_model_artifact(gallery.model))
+    engine = Engine.load(gallery.index, workers=1)
+    assert search(engine, text="a green picture").results[0].uri == "green.jpg"
+    engine.close()
 
 
 def test_pages_and_threshold(engine: Engine) -> None:

@@ -41,6 +41,18 @@ def test_paths_of_backbones_are_expanded(side: str, monkeypatch: pytest.MonkeyPa
     assert getattr(config.model, side).path == Path("/home/me/weights/x")
 
 
+def test_the_sentences_of_the_papers_presets_are_clips_and_their_path_is_expanded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEIGHTS", "/weights")
+    for path in CONFIGS:
+        sentences = load_config(path).model.text_global_backbone
+        assert (sentences is not None) == (path.stem in ("clip", "paper-f30k", "paper-coco")), path.stem
+    given = load_config(PAPER, ["model.text_global_backbone.path=$WEIGHTS/clip"]).model.text_global_backbone
+    assert given is not None
+    assert (given.name, given.path) == ("clip-text-embedding", Path("/weights/clip"))
+
+
 @pytest.mark.parametrize("override", ["data=3", "model=3", "model.image_backbone=3"])
 def test_a_value_in_place_of_a_table_is_refused(override: str) -> None:
     with pytest.raises(ConfigError, match=f"{override.partition('=')[0]}: "):

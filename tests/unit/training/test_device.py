@@ -69,9 +69,11 @@ def test_without_a_gpu_it_is_the_cpu_and_with_one_that_of_this_process(monkeypat
 def test_a_module_is_where_its_tensors_are() -> None:
     assert device_of(nn.Linear(2, 2).to(META)) == META
     assert device_of(nn.Dropout()) == torch.device("cpu")
-    moved = move(TokenBatch(torch.ones(1, 2), torch.ones(1, 2)), META)
+    moved = move(TokenBatch(torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 3)), META)
     assert isinstance(moved, TokenBatch)
-    assert {tensor.device for tensor in moved} == {META}
+    assert {tensor.device for tensor in moved if tensor is not None} == {META}
+    assert moved.global_features is not None
+    assert move(TokenBatch(torch.ones(1, 2), torch.ones(1, 2)), META).global_features is None
 
 
 def test_backbones_and_their_network_go_to_the_device_together() -> None:

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 from transformers import BertModel, CLIPModel
 
-from model.nn.backbones import ImageBackbone, TextBackbone, load_image_backbone, load_text_backbone
+from model.nn.backbones import (
+    ImageBackbone,
+    TextBackbone,
+    load_image_backbone,
+    load_text_backbone,
+    load_text_global_backbone,
+)
 from model.nn.features import LocalFeatures
 from model.preprocess import TextTokenizer, decode_image, prepare_images
 from tests import tiny_transformers as tiny
@@ -173,6 +179,20 @@ def test_the_embedding_alone_is_that_of_clip(clip_directory: Path) -> None:
     assert alone.preprocessing == whole.preprocessing
 
 
+def test_the_sentence_embedding_alone_is_that_of_clip(clip_directory: Path) -> None:
+    alone = load_text_global_backbone("clip-text-embedding", clip_directory)
+    whole = load_text_backbone("clip-text", clip_directory)
+    tokens = tokens_of([4, 9], len(tiny.CLIP_WORDS))
+    with torch.inference_mode():
+        found, expected = alone(**tokens), whole(**tokens).global_features
+    torch.testing.assert_close(found.global_features, expected)
+    torch.testing.assert_close(found.features[:, 0], expected)
+    assert found.mask.tolist() == [[True], [True]]
+    assert (alone.local_dimension, alone.global_dimension) == (tiny.PROJECTION, tiny.PROJECTION)
+    assert (alone.preprocessing, alone.fingerprint) == (whole.preprocessing, whole.fingerprint)
+    assert alone.name != whole.name, "they are cached apart"
+
+
 def test_clip_preprocessing_is_read_from_its_configuration(clip_directory: Path) -> None:
     how = load_image_backbone("clip", clip_directory).preprocessing
     assert how is not None
@@ -202,6 +222,13 @@ def test_exported_text_takes_any_batch_and_length(
     same = torch.ones(2, 8, dtype=torch.int64)
     example = {"input_ids": same, "attention_mask": same}
     assert_graph_equals_torch(backbone, tmp_path / "g.onnx", example, tokens_of([3, 17, 9], len(tiny.WORDS)))
+
+
+def test_exported_sentences_take_any_batch_and_length(clip_directory: Path, tmp_path: Path) -> None:
+    backbone = load_text_global_backbone("clip-text-embedding", clip_directory)
+    same = torch.ones(2, 8, dtype=torch.int64)
+    example = {"input_ids": same, "attention_mask": same}
+    assert_graph_equals_torch(backbone, tmp_path / "g.onnx", example, tokens_of([3, 17, 9], len(tiny.CLIP_WORDS)))
 
 
 @pytest.mark.parametrize("name", ["clip", "clip-embedding"])

@@ -10,7 +10,8 @@ import pytest
 from model.preprocess import Tokens
 from training.config import DataConfig
 from training.data import sources
-from training.data.sources import TokenTable, _join_texts, drawn_scenes
+from training.data.sources import drawn_scenes
+from training.data.texts import TokenTable, join_texts
 from training.scenes import generator_version, write_scenes
 
 
@@ -30,7 +31,7 @@ def test_padding_of_the_tokenizer_is_taken_off() -> None:
 
 
 def test_token_ids_of_several_data_sets_follow_each_other() -> None:
-    joined = _join_texts([table([1], [2, 3]), table([4, 5, 6])])
+    joined = join_texts([table([1], [2, 3]), table([4, 5, 6])])
     assert joined.batch(np.array([2, 0])).input_ids.tolist() == [[4, 5, 6], [1, 0, 0]]  # type: ignore[union-attr]
 
 
