@@ -14,6 +14,8 @@ PIP_ARGS ?=
 # Folder of your own images for the demo; empty: drawn ones.
 IMAGES ?=
 PORT ?= 8000
+# Processes that run tests side by side; the tests of one file share what they prepare.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 # Reaches the recipe through the environment, so that a path may hold spaces and quotes.
@@ -34,7 +36,7 @@ demo: $(VENV)/.installed-demo ## search drawn images, or your own with IMAGES=FO
 
 .PHONY: test
 test: lint redis ## install everything that is needed, then run all checks and tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## check style, types and who imports whom

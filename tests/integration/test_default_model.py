@@ -105,8 +105,11 @@ def late_interaction(cells: Floats, words: Floats, starts: NDArray[np.int64]) ->
 
 @pytest.mark.photographs
 def test_the_local_features_of_the_default_find_by_late_interaction(flickr8k: Path, exported: Path) -> None:
-    """What is exported lies in the joint space: with V' in place of V this finds 38."""
-    dataset = load_karpathy(flickr8k / "dataset_flickr8k.json", flickr8k / "images", "val")
+    """What is exported lies in the joint space: with V' in place of V all of val finds 38, with V 292.
+
+    The first half of val is a quarter of the work.
+    """
+    dataset = load_karpathy(flickr8k / "dataset_flickr8k.json", flickr8k / "images", "val").subset(np.arange(500))
     with Runtime.load(exported) as runtime:
         cells, words = cells_of(runtime, dataset.image_paths), words_of(runtime, dataset.captions)
     found = retrieval_metrics(late_interaction(cells, *words), dataset.image_of_caption)

@@ -93,7 +93,14 @@ def test_two_processes_train_as_one_with_the_joined_batch(tmp_path: Path) -> Non
     assert "the disk of this process is gone" in output
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     alone = [train_toy(Group(), equal_config(), dtype) for dtype in (torch.float32, torch.float64)]
-    assert set(alone[0]["losses"][-1]) == {"matching", "prototypes", "relation", "momentum", "soft_positives"}
+    assert set(alone[0]["losses"][-1]) == {
+        "matching",
+        "local_matching",
+        "prototypes",
+        "relation",
+        "momentum",
+        "soft_positives",
+    }
     for expected, *found in zip(alone, first, second, strict=True):
         for step, parts in enumerate(expected["losses"]):
             assert [each["losses"][step] for each in found] == [pytest.approx(parts, rel=1e-5)] * 2, step

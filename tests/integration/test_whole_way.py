@@ -84,7 +84,7 @@ def client(artifact: Path, scenes: Path, workplace: Path) -> Iterator[TestClient
 def test_a_run_leaves_metrics_and_both_checkpoints(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert set(lines[-1]["loss"]) == {"matching", "prototypes", "relation", "momentum"}
+    assert set(lines[-1]["loss"]) == {"matching", "local_matching", "prototypes", "relation", "momentum"}
     best = max(lines, key=lambda line: line["val"]["scenes/rsum"])
     checkpoint = open_checkpoint(run / BEST)
     assert checkpoint.manifest.evaluation == best["val"]
@@ -230,5 +230,5 @@ def test_an_image_finds_itself_and_a_sentence_finds_what_the_embeddings_say(
 def test_signals_are_given_back_after_training(workplace: Path, cache: Path) -> None:
     assert threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
-    train(small_recipe("epochs=1", "objective.momentum.enabled=false"), workplace / "signals", cache)
+    train(small_recipe("epochs=1", "objective.prototypes.enabled=false"), workplace / "signals", cache)
     assert signal.getsignal(signal.SIGINT) is before

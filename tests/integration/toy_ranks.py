@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 
 from model.config import ModelConfig
@@ -31,9 +32,15 @@ def equal_config(**changes: object) -> TrainingConfig:
 
 
 def train_toy(group: Group, config: TrainingConfig, dtype: torch.dtype) -> dict[str, Any]:
-    """Losses of some steps over batches of 8 images with unequal numbers of captions, and all state afterwards."""
+    """Losses of some steps over batches of 8 images with unequal numbers of captions, and all state afterwards.
+
+    Some captions also hold for other images of a batch, those of other processes included.
+    """
     dataset, tables = toy_dataset()
-    collate = replace(tables, augmentation=BatchConfig(drop_cells=0, change_words=0))
+    generator = np.random.default_rng(0)
+    strangers = np.stack([generator.integers(0, len(each), 60) for each in (dataset.captions, dataset)], axis=1)
+    dataset = replace(dataset, also_holds=strangers[dataset.image_of_caption[strangers[:, 0]] != strangers[:, 1]])
+    collate = replace(tables, dataset=dataset, augmentation=BatchConfig(drop_cells=0, change_words=0))
     torch.manual_seed(group.rank)  # the weights of the first process count
     torch.set_default_dtype(dtype)
     scores = partial(scores_as, dtype)
@@ -46,9 +53,9 @@ def train_toy(group: Group, config: TrainingConfig, dtype: torch.dtype) -> dict[
     return {"losses": losses, "state": trainer.state_dict()}
 
 
-def scores_as(dtype: torch.dtype, *arguments: Any) -> list[FragmentScores]:
+def scores_as(dtype: torch.dtype, *arguments: Any, **named: Any) -> list[FragmentScores]:
     """The scores, which are always made in fp32, as the type that the run is in."""
-    return [FragmentScores(*(part.to(dtype) for part in side)) for side in fragment_scores(*arguments)]
+    return [FragmentScores(*(part.to(dtype) for part in side)) for side in fragment_scores(*arguments, **named)]
 
 
 def as_type(batch: Batch, dtype: torch.dtype) -> Batch:

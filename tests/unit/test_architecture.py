@@ -29,6 +29,7 @@ IMPORTED_BY_OTHERS = {
     "mypy": "a tool",
     "ruff": "a tool",
     "pytest-timeout": "a plug-in of pytest",
+    "pytest-xdist": "a plug-in of pytest",
     "types-cachetools": "types for mypy",
 }
 
