@@ -19,7 +19,6 @@ import torch
 import typer
 from bootstrap import rsum_difference
 from plot import plot_rows
-
 from runs import CACHE, CONFIGS, ROOT, measure, summarise, train_here, write_ranks
 
 RECIPE = CONFIGS / "ablation.toml"
