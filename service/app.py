@@ -8,17 +8,17 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service.body import BodyLimit
+from service.api.body import BodyLimit
+from service.api.deps import Resources, State
+from service.api.errors import install_error_handlers
+from service.api.routes import admin, health, info, items, page, search
+from service.api.schemas import ErrorAnswer
+from service.api.trust import HostNames, TrustedRequests
 from service.cache import Cache, warn_if_unreachable
-from service.deps import Resources, State
-from service.engine import Engine
-from service.errors import install_error_handlers
-from service.pool import WorkerPool
-from service.routes import admin, health, info, items, page, search
-from service.schemas import ErrorAnswer
+from service.core.engine import Engine
+from service.core.pool import WorkerPool
+from service.obs.timing import Stopwatch
 from service.settings import Settings
-from service.timing import Stopwatch
-from service.trust import HostNames, TrustedRequests
 
 _DESCRIPTION = "Search images with a sentence, and captions with an image."
 

@@ -9,7 +9,7 @@ import uvicorn
 from model.errors import ConfigError
 from service.app import create_app
 from service.cache import make_cache
-from service.engine import Engine
+from service.core.engine import Engine
 from service.settings import Settings, read_settings
 
 _BACKLOG = 2048

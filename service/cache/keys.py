@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from service.schemas import SearchResult
+from service.api.schemas import SearchResult
 
 
 def shape_of_results() -> str:

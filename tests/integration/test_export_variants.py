@@ -14,7 +14,7 @@ from model.errors import ArtifactMismatch, DataError, TrainingError
 from model.nn.aahr import DualTextTower
 from model.runtime import Runtime
 from model.tokens import SentenceTokenizer, token_feeds
-from service.engine import Engine
+from service.core.engine import Engine
 from tests.galleries import build_gallery, open_index
 from tests.presets import TRAIN_IDS, VAL_IDS, recipe
 from tests.scan_files import write_scan

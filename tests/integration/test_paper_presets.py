@@ -19,7 +19,7 @@ from model.datasets.scan import open_scan
 from model.errors import ArtifactCorrupt, ConfigError, DataError, UnsupportedQuery
 from service.app import create_app
 from service.cache import make_cache
-from service.engine import Engine
+from service.core.engine import Engine
 from service.settings import read_settings
 from tests.galleries import image_bytes, open_index, rebuild_index, rebuild_regions
 from tests.presets import TEST_IDS, TRAIN_IDS, VAL_IDS, Way, recipe, walk, write_karpathy

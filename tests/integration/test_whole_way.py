@@ -71,7 +71,7 @@ def artifact(run: Path, workplace: Path) -> Path:
 def client(artifact: Path, scenes: Path, workplace: Path) -> Iterator[TestClient]:
     from service.app import create_app
     from service.cache import make_cache
-    from service.engine import Engine
+    from service.core.engine import Engine
     from service.settings import read_settings
 
     index = workplace / "index"

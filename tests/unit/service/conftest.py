@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.cache import MemoryCache
-from service.engine import Engine
+from service.core.engine import Engine
 from service.settings import Settings
 from tests.galleries import BuiltGallery, build_gallery
 

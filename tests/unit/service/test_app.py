@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from service.deps import get_resources
+from service.api.deps import get_resources
 from tests.galleries import BuiltGallery
 from tests.unit.service.conftest import make_app, open_client
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from service.api.schemas import SearchResult
 from service.cache import keys
 from service.cache.keys import key_prefix, shape_of_results
-from service.engine import Engine
-from service.schemas import SearchResult
+from service.core.engine import Engine
 from tests.galleries import build_gallery, write_image
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-import service.errors
+import service.api.errors
 from model import errors
 from model.errors import AahrError
-from service.errors import InvalidField, aahr_error_response, error_response, status_of
+from service.api.errors import InvalidField, aahr_error_response, error_response, status_of
 
 
 def all_classes(base: type[AahrError]) -> Iterator[type[AahrError]]:
@@ -43,19 +43,19 @@ def test_codes_tell_classes_apart() -> None:
 @pytest.mark.parametrize(
     ("kind", "status"),
     [
-        (service.errors.MalformedBody, 400),
-        (service.errors.UnauthorizedError, 401),
-        (service.errors.ForbiddenError, 403),
+        (service.api.errors.MalformedBody, 400),
+        (service.api.errors.UnauthorizedError, 401),
+        (service.api.errors.ForbiddenError, 403),
         (errors.ItemNotFound, 404),
         (errors.ArtifactMismatch, 409),
-        (service.errors.BodyTooLarge, 413),
+        (service.api.errors.BodyTooLarge, 413),
         (errors.ImageTooLarge, 413),
-        (service.errors.UnsupportedMediaType, 415),
+        (service.api.errors.UnsupportedMediaType, 415),
         (errors.UnreadableImage, 422),
         (errors.EmptyText, 422),
         (errors.TextTooLong, 422),
         (errors.UnsupportedQuery, 422),
-        (service.errors.NotReadyError, 503),
+        (service.api.errors.NotReadyError, 503),
     ],
 )
 def test_statuses(kind: type[AahrError], status: int) -> None:
@@ -71,5 +71,5 @@ def test_what_a_client_sent_can_be_shown(text: str) -> None:
 
 
 def test_waiting_and_asking_again_are_told() -> None:
-    assert aahr_error_response(service.errors.NotReadyError("soon")).headers["retry-after"] == "1"
-    assert aahr_error_response(service.errors.UnauthorizedError("who?")).headers["www-authenticate"] == "Bearer"
+    assert aahr_error_response(service.api.errors.NotReadyError("soon")).headers["retry-after"] == "1"
+    assert aahr_error_response(service.api.errors.UnauthorizedError("who?")).headers["www-authenticate"] == "Bearer"

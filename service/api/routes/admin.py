@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.deps import ResourcesDep
-from service.errors import ForbiddenError, UnauthorizedError
-from service.schemas import Reloaded
-from service.served import index_ref
-from service.trust import is_from_this_machine
+from service.api.deps import ResourcesDep
+from service.api.errors import ForbiddenError, UnauthorizedError
+from service.api.schemas import Reloaded
+from service.api.trust import is_from_this_machine
+from service.core.served import index_ref
 
 _bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")
 

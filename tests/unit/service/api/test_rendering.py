@@ -9,8 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from index.items import Item, Modality, image_item_id
-from service.rendering import MAX_PAYLOAD_LEVELS, is_too_deep, shown_fields, to_json
-from service.schemas import Item as ShownItem
+from service.api.rendering import MAX_PAYLOAD_LEVELS, is_too_deep, shown_fields, to_json
+from service.api.schemas import Item as ShownItem
 
 RED = image_item_id("red.jpg")
 
@@ -31,7 +31,7 @@ def with_payload(monkeypatch: pytest.MonkeyPatch) -> Any:
         def changed(item: Item, with_payload: bool) -> dict[str, object]:
             return shown_fields(replace(item, payload=payload) if item.id == RED else item, with_payload)
 
-        for module in ("service.engine", "service.routes.items"):
+        for module in ("service.core.engine", "service.api.routes.items"):
             monkeypatch.setattr(f"{module}.shown_fields", changed)
 
     return give

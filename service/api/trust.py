@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model.errors import AahrError
-from service.errors import CrossOriginError, UntrustedHost, aahr_error_response
+from service.api.errors import CrossOriginError, UntrustedHost, aahr_error_response
 from service.settings import Settings
 
 ANY_HOST = "*"

@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from index.collection import Collection
-from service.deps import ResourcesDep, SearchRequestDep, StopwatchDep
-from service.rendering import to_json
-from service.schemas import SearchAnswer, SearchRequest
-from service.served import Served
-from service.timing import Stopwatch
+from service.api.deps import ResourcesDep, SearchRequestDep, StopwatchDep
+from service.api.rendering import to_json
+from service.api.schemas import SearchAnswer, SearchRequest
+from service.core.served import Served
+from service.obs.timing import Stopwatch
 
 router = APIRouter(tags=["search"])
 

@@ -23,7 +23,7 @@ from model.errors import (
     TextTooLong,
     UnreadableImage,
 )
-from service.schemas import ErrorAnswer, ErrorDetail
+from service.api.schemas import ErrorAnswer, ErrorDetail
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from index.items import image_item_id
 from model.errors import ArtifactError
 from model.runtime import Runtime
-from service.errors import internal_message
+from service.api.errors import internal_message
 from tests.artifacts import write_colour_model
 from tests.galleries import BuiltGallery, build_gallery, image_bytes, newest_segment
 from tests.unit.service.conftest import make_app, open_client, wait_until_ready

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from service.deps import ResourcesDep, StopwatchDep
-from service.schemas import Health
+from service.api.deps import ResourcesDep, StopwatchDep
+from service.api.schemas import Health
 
 router = APIRouter(prefix="/health", tags=["service"])
 

@@ -14,10 +14,10 @@ from model.artifact import load_model_artifact
 from model.errors import ArtifactMismatch, ArtifactMissing, UnreadableImage
 from model.preprocess import Tokens
 from model.runtime import Runtime
-from service.engine import Engine, unit_vector
-from service.errors import InvalidField, NotReadyError
-from service.schemas import SearchRequest, SearchResult
-from service.timing import Stopwatch
+from service.api.errors import InvalidField, NotReadyError
+from service.api.schemas import SearchRequest, SearchResult
+from service.core.engine import Engine, unit_vector
+from service.obs.timing import Stopwatch
 from tests.artifacts import write_colour_model, write_first_format
 from tests.galleries import BuiltGallery, build_gallery, image_bytes
 

@@ -5,12 +5,12 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
-from service.body import ParsedRequest, read_search_request
+from service.api.body import ParsedRequest, read_search_request
 from service.cache import Cache
-from service.engine import Engine
-from service.pool import WorkerPool
+from service.core.engine import Engine
+from service.core.pool import WorkerPool
+from service.obs.timing import Stopwatch
 from service.settings import Settings
-from service.timing import Stopwatch
 
 
 @dataclass(frozen=True)

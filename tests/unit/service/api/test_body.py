@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import AahrError, EmptyText, TextTooLong
-from service.body import digest_of, parse_form, parse_json
-from service.errors import InvalidField, MalformedBody
-from service.schemas import SearchRequest
+from service.api.body import digest_of, parse_form, parse_json
+from service.api.errors import InvalidField, MalformedBody
+from service.api.schemas import SearchRequest
 
 QUERIES = st.one_of(
     st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=20).map(lambda text: {"text": text}),

@@ -6,9 +6,9 @@ from fastapi import APIRouter
 
 from index.items import Modality
 from model.preprocess import MAX_PIXELS, MAX_TEXT_CHARACTERS
-from service.deps import ResourcesDep
-from service.schemas import IndexInfo, Info, Limits, ModelInfo
-from service.served import index_ref
+from service.api.deps import ResourcesDep
+from service.api.schemas import IndexInfo, Info, Limits, ModelInfo
+from service.core.served import index_ref
 
 router = APIRouter(tags=["service"])
 

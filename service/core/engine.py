@@ -18,11 +18,11 @@ from index.queries import check_model, resolve_target, search_unique
 from model.errors import InvalidInput
 from model.preprocess import decode_image
 from model.runtime import Runtime
-from service.errors import InvalidField, NotReadyError
-from service.rendering import shown_fields
-from service.schemas import Hit, QueryEcho, SearchRequest, SearchResult
-from service.served import Served
-from service.timing import Stopwatch
+from service.api.errors import InvalidField, NotReadyError
+from service.api.rendering import shown_fields
+from service.api.schemas import Hit, QueryEcho, SearchRequest, SearchResult
+from service.core.served import Served
+from service.obs.timing import Stopwatch
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from typing import Self
 
 from index.collection import Collection
 from model.runtime import Runtime
+from service.api.schemas import AnsweredBy, IndexRef, ModelRef
 from service.cache.keys import key_prefix
-from service.schemas import AnsweredBy, IndexRef, ModelRef
 
 
 @dataclass(frozen=True, slots=True)

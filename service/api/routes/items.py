@@ -12,9 +12,9 @@ from index.collection import Collection
 from index.sources.images import ImageReader, Stamp
 from model.errors import ItemNotFound
 from model.preprocess import FORMATS
-from service.deps import ResourcesDep, StopwatchDep
-from service.rendering import shown_fields, to_json
-from service.schemas import Item
+from service.api.deps import ResourcesDep, StopwatchDep
+from service.api.rendering import shown_fields, to_json
+from service.api.schemas import Item
 
 router = APIRouter(tags=["items"])
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from service.api.trust import HostNames, host_name
 from service.settings import Settings
-from service.trust import HostNames, host_name
 from tests.galleries import BuiltGallery, image_bytes
 from tests.unit.service.conftest import make_app, open_client
 

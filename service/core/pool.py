@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from service.timing import Stopwatch
+from service.obs.timing import Stopwatch
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, InvalidField, MalformedBody, UnsupportedMediaType, invalid_field
-from service.pool import WorkerPool
-from service.schemas import SearchRequest
-from service.timing import Stopwatch
+from service.api.errors import BodyTooLarge, InvalidField, MalformedBody, UnsupportedMediaType, invalid_field
+from service.api.schemas import SearchRequest
+from service.core.pool import WorkerPool
+from service.obs.timing import Stopwatch
 
 # Parsing this much JSON takes less time than handing it to a thread.
 _SMALL_BYTES = 16_384

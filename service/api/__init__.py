@@ -1,0 +1,1 @@
+"""HTTP: from requests to queries, from results to answers."""

@@ -1,0 +1,1 @@
+"""What operators see: times, metrics, logs, traces."""
