@@ -52,7 +52,8 @@ class Runtime:
 
     On a CPU each graph runs on one thread, and a pool of `workers` runs chunks side by side: graphs this small lose
     more to the hand-over between threads inside an operator than they gain. All calls share the pool, so that many
-    callers make no thread storm. Safe to use from several threads.
+    callers make no thread storm; with one worker there is no pool, and each call runs on its caller's thread. Safe to
+    use from several threads.
     """
 
     def __init__(self, artifact: ModelArtifact, *, workers: int | None = None) -> None:
@@ -64,7 +65,7 @@ class Runtime:
         self._text_inputs = text_inputs(artifact)
         self._text_graph = OnnxSession(artifact.text_graph, inputs=self._text_inputs, dimension=manifest.dimension)
         self._workers = workers or (1 if self.on_gpu else usable_cores())
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="encode")
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="encode") if self._workers > 1 else None
 
     @classmethod
     def load(cls, artifact: ModelArtifact | Path, *, workers: int | None = None) -> Self:
@@ -103,7 +104,7 @@ class Runtime:
 
     def encode_images(self, images: Sequence[Image.Image]) -> Floats:
         """RGB images to embeddings [N, D]; a chunk is prepared and encoded at a time, so memory has a bound."""
-        preprocessing = self._image_preprocessing()
+        preprocessing = self.image_preprocessing
 
         def encode(chunk: Sequence[Image.Image]) -> Floats:
             return self._image_graph.run({"pixels": prepare_images(chunk, preprocessing)}, OUTPUTS[:1])[0]
@@ -159,12 +160,13 @@ class Runtime:
         """Run both encoders once, so that the first query is no slower than the next and a broken graph shows now."""
         self.encode_texts(["an image"])
         if self.accepts_pixels:
-            size = self._image_preprocessing().size
+            size = self.image_preprocessing.size
             self.encode_pixels(np.zeros((1, 3, size, size), np.float32))
 
     def close(self) -> None:
         """Let the calls in flight end and stop the pool."""
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -187,7 +189,7 @@ class Runtime:
         return [np.concatenate(parts) for parts in zip(*self._map(run, slices), strict=True)]
 
     def _map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        return list(self._pool.map(function, items))
+        return list(map(function, items) if self._pool is None else self._pool.map(function, items))
 
     def _slices(self, rows: int, chunk: int) -> list[slice]:
         """Chunks of at most `chunk` rows, and at least one for each worker where there are rows enough."""
@@ -197,7 +199,9 @@ class Runtime:
     def _stack(self, chunks: Sequence[Floats]) -> Floats:
         return np.concatenate([np.empty((0, self.dimension), np.float32), *chunks])
 
-    def _image_preprocessing(self) -> ImagePreprocessing:
+    @property
+    def image_preprocessing(self) -> ImagePreprocessing:
+        """How images become pixels; raises UnsupportedQuery for a model of regions."""
         if self.preprocessing.image is None:
             raise UnsupportedQuery(
                 f"the model {self.name} takes precomputed regions, not images: it serves text queries "
@@ -213,7 +217,7 @@ class Runtime:
             )
 
     def _pixel_feeds(self, pixels: Floats) -> Feeds:
-        size = self._image_preprocessing().size
+        size = self.image_preprocessing.size
         feeds: Feeds = {"pixels": pixels}
         self._image_graph.check(feeds)
         if pixels.shape[2:] != (size, size):

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import uvicorn
 
+from index.collection.open import open_store
 from model.errors import ConfigError
 from service.app import create_app
 from service.cache import make_cache
-from service.core.engine import Engine
+from service.core.batching import BatchLimits
+from service.core.budget import Workers
+from service.core.generation import Generation, Loader
 from service.settings import Settings, read_settings
 
 _BACKLOG = 2048
@@ -29,9 +32,10 @@ def serve(
     """
     settings = read_settings(index_dir=index, model_dir=model_directory, host=host, port=port)
     cache = make_cache(settings)
-    engine = Engine.load(settings.index_dir, settings.model_dir, workers=settings.workers)
+    loader = make_loader(settings)
+    first = loader.load()
     listener = open_port(settings)
-    app = create_app(settings, engine, cache, on_ready=lambda: _announce(engine, listener))
+    app = create_app(settings, loader, first, cache, on_ready=lambda: _announce(loader, first, listener))
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -44,6 +48,12 @@ def serve(
     # uvicorn raises Ctrl-C again after the server has shut down cleanly.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def make_loader(settings: Settings) -> Loader:
+    """What loads the generations that the settings name; raises ConfigError for a location that cannot be read."""
+    limits = BatchLimits(settings.max_batch, settings.max_wait_ms / 1000, settings.max_queue)
+    return Loader(open_store(settings.index_dir), Workers(settings.workers), limits, model_directory=settings.model_dir)
 
 
 def open_port(settings: Settings) -> socket.socket:
@@ -60,8 +70,8 @@ def open_port(settings: Settings) -> socket.socket:
     return listener
 
 
-def _announce(engine: Engine, listener: socket.socket) -> None:
+def _announce(loader: Loader, first: Generation, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     where = f"[{host}]" if ":" in host else host
-    index = engine.index
-    print(f"Serving {engine.location} (version {index.version}) at http://{where}:{port}", flush=True)
+    version = first.collection.version
+    print(f"Serving {loader.store.location} (version {version}) at http://{where}:{port}", flush=True)

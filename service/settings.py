@@ -58,6 +58,23 @@ class Settings(BaseSettings):
         le=1024,
         description="Threads that decode, encode and search; default: one per usable core.",
     )
+    max_batch: int = Field(default=16, ge=1, le=1024, description="Most texts that are encoded in one call.")
+    max_wait_ms: float = Field(
+        default=2.0,
+        ge=0,
+        le=1000,
+        description="How long a query may wait for others to join its batch, in milliseconds; never where nothing else "
+        "is being worked on.",
+    )
+    max_queue: int = Field(
+        default=512, ge=1, le=100_000, description="Queries of one kind that may wait; more get a 429 with Retry-After."
+    )
+    watch_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=86_400,
+        description="How often to look for a newly published version of the index, in seconds; 0 looks never.",
+    )
     max_body_bytes: int = Field(
         default=20_000_000, ge=1024, description="Largest accepted request body in bytes; more gets a 413."
     )

@@ -138,6 +138,9 @@ class LocalStore:
             segments = {segment.id: segment for segment in shared.snapshot.segments}
         return LocalCollection(self.catalog.directory, self.catalog.open(version, segments))
 
+    def current(self) -> str:
+        return self.catalog.current()
+
     def versions(self) -> list[VersionInfo]:
         names = self.catalog.names()
         current = self.catalog.current() if names else ""

@@ -28,6 +28,9 @@ class Store(Protocol):
         What it has in common with `shared`, a version of the same store, need not be read again.
         """
 
+    def current(self) -> str:
+        """The name of the published version, which costs less than opening it; raises ArtifactError without one."""
+
     def versions(self) -> list[VersionInfo]:
         """The versions that can be opened, the oldest first; none for a store that was never written to."""
 

@@ -12,14 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.errors import BodyTooLarge, InvalidField, MalformedBody, UnsupportedMediaType, invalid_field
+from service.api.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType, invalid_field
 from service.api.schemas import SearchRequest
-from service.core.pool import WorkerPool
+from service.core.budget import Workers
+from service.core.errors import InvalidField
 from service.obs.timing import Stopwatch
 
 # Parsing this much JSON takes less time than handing it to a thread.
 _SMALL_BYTES = 16_384
 _MAX_FORM_FILES = 4
+JSON = "application/json"
 _MAX_FORM_FIELDS = 32
 
 
@@ -28,6 +30,11 @@ class ParsedRequest(NamedTuple):
 
     request: SearchRequest
     digest: str
+
+    @classmethod
+    def of(cls, request: SearchRequest) -> "ParsedRequest":
+        """A request with its digest."""
+        return cls(request, digest_of(request))
 
 
 class BodyLimit:
@@ -60,19 +67,24 @@ class BodyLimit:
             raise BodyTooLarge(f"the body has more than {self._max_bytes:,} bytes; send less, such as a smaller image")
 
 
-async def read_search_request(request: Request, pool: WorkerPool, watch: Stopwatch) -> ParsedRequest:
+def media_type(request: Request) -> str:
+    """The content type of the body, without parameters and in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_search_request(request: Request, workers: Workers, watch: Stopwatch) -> ParsedRequest:
     """The search request of a JSON or multipart body.
 
     Raises UnsupportedMediaType, MalformedBody, BodyTooLarge, InvalidField, EmptyText and TextTooLong.
     """
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json":
+    content_type = media_type(request)
+    if content_type == JSON:
         body = await request.body()
         if len(body) <= _SMALL_BYTES:
             return parse_json(body)
-        return await pool.run(partial(parse_json, body), watch)
+        return await workers.run(partial(parse_json, body), watch)
     if content_type == "multipart/form-data":
-        return await pool.run(partial(parse_form, await _read_form(request)), watch)
+        return await workers.run(partial(parse_form, await _read_form(request)), watch)
     sent = f"its content type is {content_type}" if content_type else "it has no content type"
     raise UnsupportedMediaType(f"the body must be application/json or multipart/form-data, but {sent}")
 
@@ -85,6 +97,11 @@ def parse_json(body: bytes) -> ParsedRequest:
         raise MalformedBody(f"the body is not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise InvalidField('the body must be a JSON object, such as {"text": "two dogs on a beach"}', None)
+    return parse_fields(fields)
+
+
+def parse_fields(fields: dict[str, Any]) -> ParsedRequest:
+    """A search request from the fields of a JSON object."""
     return _parsed(fields, strict=True)
 
 
@@ -95,10 +112,9 @@ def parse_form(fields: list[tuple[str, str | bytes]]) -> ParsedRequest:
 
 def _parsed(fields: dict[str, Any], *, strict: bool) -> ParsedRequest:
     try:
-        request = SearchRequest.model_validate(fields, strict=strict)
+        return ParsedRequest.of(SearchRequest.model_validate(fields, strict=strict))
     except ValidationError as error:
         raise invalid_field(error.errors(include_url=False, include_context=False, include_input=False)) from error
-    return ParsedRequest(request, digest_of(request))
 
 
 def digest_of(request: SearchRequest) -> str:
@@ -108,7 +124,13 @@ def digest_of(request: SearchRequest) -> str:
         fields["image"] = hashlib.sha256(request.image).hexdigest()
     if request.embedding is not None:
         fields["embedding"] = hashlib.sha256(np.array(request.embedding, np.float64).tobytes()).hexdigest()
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=_digest_of_bytes).encode()).hexdigest()
+
+
+def _digest_of_bytes(value: object) -> str:
+    """An image of a mix."""
+    assert isinstance(value, bytes)
+    return hashlib.sha256(value).hexdigest()
 
 
 async def _read_form(request: Request) -> list[tuple[str, str | bytes]]:

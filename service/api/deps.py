@@ -5,10 +5,11 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
-from service.api.body import ParsedRequest, read_search_request
+from service.api.answers import Answers
 from service.cache import Cache
-from service.core.engine import Engine
-from service.core.pool import WorkerPool
+from service.core.budget import Workers
+from service.core.generations import Generations
+from service.core.searcher import Searcher
 from service.obs.timing import Stopwatch
 from service.settings import Settings
 
@@ -18,9 +19,11 @@ class Resources:
     """Everything that lives as long as the service."""
 
     settings: Settings
-    engine: Engine
+    generations: Generations
+    searcher: Searcher
+    answers: Answers
     cache: Cache
-    pool: WorkerPool
+    workers: Workers
 
 
 class State(TypedDict):
@@ -37,11 +40,3 @@ def get_resources(request: Request) -> Resources:
 
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
 StopwatchDep = Annotated[Stopwatch, Depends(Stopwatch)]
-
-
-async def get_search_request(request: Request, watch: StopwatchDep, resources: ResourcesDep) -> ParsedRequest:
-    """The search request in the body; the watch starts before the body is read."""
-    return await read_search_request(request, resources.pool, watch)
-
-
-SearchRequestDep = Annotated[ParsedRequest, Depends(get_search_request)]

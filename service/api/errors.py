@@ -1,6 +1,7 @@
 """Errors of the HTTP surface, and the one place where every error gets its status and its shape."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -24,20 +25,11 @@ from model.errors import (
     UnreadableImage,
 )
 from service.api.schemas import ErrorAnswer, ErrorDetail
+from service.core.errors import InvalidField, NotReadyError, OverloadedError
 
 log = logging.getLogger(__name__)
 
 _LONGEST_ECHO = 200
-
-
-class InvalidField(InvalidInput):
-    """A field of the request is missing, unknown, or has an unusable value."""
-
-    code = "invalid_field"
-
-    def __init__(self, message: str, field: str | None) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 class MalformedBody(InvalidInput):
@@ -82,12 +74,6 @@ class CrossOriginError(AahrError):
     code = "cross_origin"
 
 
-class NotReadyError(AahrError):
-    """The service cannot answer yet, or can no longer answer."""
-
-    code = "not_ready"
-
-
 STATUS: Mapping[type[AahrError], HTTPStatus] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
     UntrustedHost: HTTPStatus.BAD_REQUEST,
@@ -100,6 +86,7 @@ STATUS: Mapping[type[AahrError], HTTPStatus] = {
     ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    OverloadedError: HTTPStatus.TOO_MANY_REQUESTS,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     AahrError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -155,7 +142,13 @@ def error_response(
 def aahr_error_response(error: AahrError) -> Response:
     """The response for an error that this project raises on purpose."""
     field = error.field if isinstance(error, InvalidField) else _FIELD.get(type(error))
-    return error_response(status_of(error), error.code, public_message(error), field, _HEADERS.get(type(error)))
+    return error_response(status_of(error), error.code, public_message(error), field, _headers(error))
+
+
+def _headers(error: AahrError) -> Mapping[str, str] | None:
+    if isinstance(error, OverloadedError):
+        return {"Retry-After": str(math.ceil(error.retry_after_s))}
+    return _HEADERS.get(type(error))
 
 
 def invalid_field(problems: Sequence[Any]) -> InvalidField:

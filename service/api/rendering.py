@@ -1,19 +1,61 @@
-"""From items to the fields that are shown, and from answers to JSON: neither fails, whatever the gallery holds."""
+"""From items and results to JSON: it never fails, whatever the gallery holds."""
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
+from index.collection import Collection
 from index.items import Item
+from service.api.schemas import Hit, IndexRef, QueryEcho, SearchRequest, SearchResult
+from service.core.budget import Workers
+from service.core.query import Results
 
 # pydantic takes an answer with more than 255 levels for one that contains itself.
 MAX_PAYLOAD_LEVELS = 200
+# Rendering so many hits takes longer than handing them to a thread.
+_MANY_HITS = 100
 
 
-def shown_fields(item: Item, with_payload: bool) -> dict[str, object]:
+async def render_results(request: SearchRequest, results: Results, workers: Workers) -> bytes:
+    """The JSON of a SearchResult; the event loop is not held up by a long one."""
+    render = partial(_rendered, request, results)
+    return render() if len(results.hits) < _MANY_HITS else await workers.run(render)
+
+
+def _rendered(request: SearchRequest, results: Results) -> bytes:
+    return to_json(shown_results(request, results))
+
+
+def shown_results(request: SearchRequest, results: Results) -> SearchResult:
+    """Hits and echo of a request."""
+    shown = [Hit(**shown_fields(hit.item, request.with_payload), score=hit.score) for hit in results.hits]
+    hidden = [hit.id for hit in shown if request.with_payload and hit.payload is None]
+    return SearchResult(
+        results=shown,
+        query=QueryEcho(
+            type=request.type,
+            text=request.text,
+            id=request.id,
+            target=results.target,
+            truncated=results.truncated,
+            notes=[
+                *results.notes,
+                *(f"the payload of {hit_id} is nested too deeply to be shown" for hit_id in hidden),
+            ],
+        ),
+    )
+
+
+def index_ref(collection: Collection) -> IndexRef:
+    """Which version of which index."""
+    return IndexRef(name=collection.name, version=collection.version)
+
+
+def shown_fields(item: Item, with_payload: bool) -> dict[str, Any]:
     """The fields of an item that are shown; a payload that is nested too deeply is null."""
     shown = with_payload and not is_too_deep(item.payload)
     return {

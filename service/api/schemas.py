@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal, Self, get_args
 
@@ -27,8 +28,14 @@ MAX_OFFSET = 10_000
 MAX_ID_CHARACTERS = 200
 MAX_DIMENSION = 65_536
 
-QueryType = Literal["text", "image", "id", "embedding"]
+MAX_MIX = 16
+MAX_BATCH = 64
+MAX_URL_CHARACTERS = 2048
+
+QueryType = Literal["text", "image", "image_url", "id", "embedding", "mix"]
+SourceType = Literal["text", "image", "image_url", "id", "embedding"]
 QUERY_TYPES: tuple[QueryType, ...] = get_args(QueryType)
+SOURCE_TYPES: tuple[SourceType, ...] = get_args(SourceType)
 
 
 def decode_base64(value: object) -> object:
@@ -74,13 +81,18 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
-class SearchRequest(BaseModel):
-    """One query, and which hits it should return. Exactly one of text, image, id and embedding must be given."""
+class Sources(BaseModel):
+    """What can be searched with: exactly one of these must be given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: CleanText | None = Field(default=None, description="A sentence.", examples=["two dogs on a beach"])
     image: ImageBytes | None = Field(default=None, description="An image file as base64, or as a data: URI.")
+    image_url: str | None = Field(
+        default=None,
+        max_length=MAX_URL_CHARACTERS,
+        description="Where the service fetches an image file, if its settings allow that.",
+    )
     id: str | None = Field(
         default=None,
         max_length=MAX_ID_CHARACTERS,
@@ -90,6 +102,33 @@ class SearchRequest(BaseModel):
         default=None,
         max_length=MAX_DIMENSION,
         description="A vector of the model's dimension. It need not be normalised, but must not be all zeros.",
+    )
+
+
+class MixPart(Sources):
+    """A part of a mix."""
+
+    weight: FiniteFloat = Field(
+        default=1.0, ge=-100, le=100, description="How much this part counts; a negative weight leads away from it."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        _require_one(self, SOURCE_TYPES, "a part of a mix")
+        if self.weight == 0:
+            raise ValueError("the weight of a part is 0; leave the part out")
+        return self
+
+
+class SearchRequest(Sources):
+    """One query, and which hits it should return. Exactly one of text, image, image_url, id, embedding and mix."""
+
+    mix: list[MixPart] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_MIX,
+        description="Several queries as one: their embeddings are weighted and added up.",
+        examples=[[{"text": "a beach"}, {"text": "people", "weight": -0.5}]],
     )
     target: ModalityName | None = Field(
         default=None,
@@ -123,16 +162,20 @@ class SearchRequest(BaseModel):
 
     @model_validator(mode="after")
     def _one_query(self) -> Self:
-        given = [name for name in QUERY_TYPES if getattr(self, name) is not None]
-        if len(given) != 1:
-            described = " and ".join(given) if given else "none of these"
-            raise ValueError(f"give exactly one of {', '.join(QUERY_TYPES)}; the request has {described}")
+        _require_one(self, QUERY_TYPES, "the request")
         return self
 
     @property
     def type(self) -> QueryType:
-        """Which of the four was given."""
+        """Which of them was given."""
         return next(name for name in QUERY_TYPES if getattr(self, name) is not None)
+
+
+def _require_one(model: BaseModel, names: Sequence[str], where: str) -> None:
+    given = [name for name in names if getattr(model, name) is not None]
+    if len(given) != 1:
+        described = " and ".join(given) if given else "none of these"
+        raise ValueError(f"give exactly one of {', '.join(names)}; {where} has {described}")
 
 
 class Item(Answer):
@@ -222,6 +265,30 @@ class Limits(Answer):
     max_image_pixels: int
 
 
+class BatchRequest(BaseModel):
+    """Several searches in one request; each is answered as if it had come alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    searches: list[dict[str, JsonValue]] = Field(
+        min_length=1, max_length=MAX_BATCH, description="Searches, each as POST /search takes it."
+    )
+
+
+class BatchItem(Answer):
+    """The answer of one search of a batch, or its error; `status` is that of POST /search."""
+
+    status: int
+    answer: SearchAnswer | None = None
+    error: "ErrorDetail | None" = None
+
+
+class BatchAnswer(Answer):
+    """The answers of a batch in the order of its searches; all come from one version of the index."""
+
+    answers: list[BatchItem]
+
+
 class Info(Answer):
     """What is served, and its limits."""
 
@@ -236,6 +303,22 @@ class Health(Answer):
     """Whether the service is alive, or ready."""
 
     status: Literal["ok"] = "ok"
+
+
+class Readiness(Health):
+    """Whether the service is ready."""
+
+    refused: str | None = Field(description="Why a newer version of the index is not served, where that is so.")
+
+
+class Rollback(BaseModel):
+    """Which version to roll back to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str | None = Field(
+        default=None, max_length=20, description="Name of a version, such as 000003; default: the one before."
+    )
 
 
 class Reloaded(Answer):

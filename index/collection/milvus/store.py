@@ -59,6 +59,10 @@ class MilvusStore:
         connection = Connection(self._location)
         return MilvusCollection(connection, Catalog(connection, self._location.name), manifest)
 
+    def current(self) -> str:
+        """The name of the published version."""
+        return self._manifest().version
+
     def versions(self) -> list[VersionInfo]:
         """The versions that can be opened, the oldest first."""
         current = self._catalog.current()

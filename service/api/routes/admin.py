@@ -1,6 +1,5 @@
 """POST /admin/*: for the operator of the service."""
 
-import asyncio
 import secrets
 from typing import Annotated
 
@@ -9,9 +8,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.deps import ResourcesDep
 from service.api.errors import ForbiddenError, UnauthorizedError
-from service.api.schemas import Reloaded
+from service.api.rendering import index_ref
+from service.api.schemas import Reloaded, Rollback
 from service.api.trust import is_from_this_machine
-from service.core.served import index_ref
+from service.core.generations import Swap
 
 _bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")
 
@@ -42,9 +42,20 @@ async def reload(resources: ResourcesDep) -> Reloaded:
 
     409 if it cannot be used, for example because it belongs to another model; the old version then stays in service.
     """
-    # Not in the worker pool: searches continue while the files are read.
-    old, new = await asyncio.to_thread(resources.engine.reload)
-    return Reloaded(old=index_ref(old), new=index_ref(new))
+    return _reloaded(await resources.generations.reload())
+
+
+@router.post("/rollback")
+async def rollback(resources: ResourcesDep, wanted: Rollback | None = None) -> Reloaded:
+    """Publish an earlier version of the index again and switch to it; nothing is deleted.
+
+    409 where there is none, or where another process is changing the index.
+    """
+    return _reloaded(await resources.generations.rollback(None if wanted is None else wanted.version))
+
+
+def _reloaded(swap: Swap) -> Reloaded:
+    return Reloaded(old=index_ref(swap.old.collection), new=index_ref(swap.new.collection))
 
 
 def _is_same(credentials: str, token: str) -> bool:

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from service.api.deps import ResourcesDep, StopwatchDep
-from service.api.schemas import Health
+from service.api.deps import ResourcesDep
+from service.api.schemas import Health, Readiness
 
 router = APIRouter(prefix="/health", tags=["service"])
 
@@ -15,12 +15,12 @@ async def live() -> Health:
 
 
 @router.get("/ready")
-async def ready(resources: ResourcesDep, watch: StopwatchDep) -> Health:
-    """The index is loaded and both encoders are warm and working; otherwise 503 with the reason.
+async def ready(resources: ResourcesDep) -> Readiness:
+    """The index is loaded and both encoders work; otherwise 503 with the reason.
 
-    A failed encoder is tried again here, so that the service recovers from a transient fault.
+    A failed encoder is tried again here, so that the service recovers from a transient fault. A published version that
+    was refused is named, but the one before it serves, so that the service is ready.
     """
-    if resources.engine.has_failed:
-        await resources.pool.run(resources.engine.warm_up, watch)
-    resources.engine.check_ready()
-    return Health()
+    await resources.generations.check_ready()
+    refused = resources.generations.refused
+    return Readiness(refused=None if refused is None else f"the published version is not served: {refused}")

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from index.items import Modality
 from model.preprocess import MAX_PIXELS, MAX_TEXT_CHARACTERS
 from service.api.deps import ResourcesDep
+from service.api.rendering import index_ref
 from service.api.schemas import IndexInfo, Info, Limits, ModelInfo
-from service.core.served import index_ref
 
 router = APIRouter(tags=["service"])
 
@@ -16,7 +16,8 @@ router = APIRouter(tags=["service"])
 @router.get("/info")
 async def info(resources: ResourcesDep) -> Info:
     """The model, the index, the limits on requests, and the kind of cache."""
-    runtime, index = resources.engine.runtime, resources.engine.index
+    generation = resources.generations.current
+    runtime, index = generation.encoder.runtime, generation.collection
     return Info(
         version=version("aahr"),
         model=ModelInfo(

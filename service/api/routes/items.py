@@ -33,7 +33,8 @@ class ImageFile(NamedTuple):
 @router.get("/items/{id}", response_model=Item)
 async def item(id: str, resources: ResourcesDep) -> Response:
     """An item of the gallery: an image or a caption."""
-    found = Item.model_validate(shown_fields(resources.engine.index.item(id), with_payload=True))
+    with resources.generations.current as generation:
+        found = Item.model_validate(shown_fields(generation.collection.item(id), with_payload=True))
     return Response(to_json(found), media_type="application/json")
 
 
@@ -49,7 +50,9 @@ async def item_image(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The image file of an item; for a caption, the image that it describes."""
-    file = await resources.pool.run(partial(read_image_file, resources.engine.index, id, if_none_match or ""), watch)
+    with resources.generations.current as generation:
+        read = partial(read_image_file, generation.collection, id, if_none_match or "")
+        file = await resources.workers.run(read, watch)
     headers = {"ETag": file.etag, "Cache-Control": _CACHING, "X-Content-Type-Options": "nosniff"}
     if not file.content:
         return Response(status_code=304, headers=headers)

@@ -1,24 +1,28 @@
-"""POST /search."""
+"""POST /search, and many searches in one request."""
 
-from functools import partial
+import asyncio
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from index.collection import Collection
-from service.api.deps import ResourcesDep, SearchRequestDep, StopwatchDep
-from service.api.rendering import to_json
-from service.api.schemas import SearchAnswer, SearchRequest
-from service.core.served import Served
+from model.errors import AahrError
+from service.api.answers import Answers
+from service.api.body import JSON, media_type, parse_fields, read_search_request
+from service.api.connection import while_connected
+from service.api.deps import Resources, ResourcesDep, StopwatchDep, get_resources
+from service.api.errors import aahr_error_response
+from service.api.schemas import BatchAnswer, BatchRequest, SearchAnswer, SearchRequest
+from service.core.generation import Generation
 from service.obs.timing import Stopwatch
 
 router = APIRouter(tags=["search"])
 
 
 def _multipart_schema() -> dict[str, Any]:
-    """The JSON request as a form: the image is a file, and a vector cannot be sent."""
+    """The JSON request as a form: the image is a file, and neither a vector nor a mix can be sent."""
     schema = SearchRequest.model_json_schema()
-    properties = {name: field for name, field in schema["properties"].items() if name != "embedding"}
+    properties = {name: field for name, field in schema["properties"].items() if name not in ("embedding", "mix")}
     properties["image"] = {"type": "string", "format": "binary", "description": "An image file."}
     return {**schema, "title": "SearchForm", "properties": properties}
 
@@ -33,29 +37,48 @@ _REQUEST_BODY = {
 
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra={"requestBody": _REQUEST_BODY})
-async def search(parsed: SearchRequestDep, watch: StopwatchDep, resources: ResourcesDep) -> Response:
-    """Find images for a sentence, captions for an image, or either for an item or a vector.
+async def search(request: Request) -> Response:
+    """Find images for a sentence, captions for an image, or either for an item, a vector or a mix of these.
 
-    The header `Server-Timing` splits the time into queue, encode, search and cache.
+    The header `Server-Timing` splits the time into queue, decode, encode, search, render and cache.
     """
-    cache, served = resources.cache, resources.engine.served
-    key = served.key_prefix + parsed.digest
-    with watch.measure("cache"):
-        result = await cache.get(key)
-    cached = result is not None
-    if result is None:
-        result = await resources.pool.run(partial(_search, resources, parsed.request, served.index, watch), watch)
-        with watch.measure("cache"):
-            await cache.put(key, result)
-    return _answer(result, served, cached, watch)
-
-
-def _search(resources: ResourcesDep, request: SearchRequest, index: Collection, watch: Stopwatch) -> bytes:
-    return to_json(resources.engine.search(request, index, watch))
-
-
-def _answer(result: bytes, served: Served, cached: bool, watch: Stopwatch) -> Response:
-    """A SearchAnswer: results, index and model are JSON already, and the fields of this request come last."""
-    parts = (result[:-1], served.answered_by[1:-1], b"true" if cached else b"false", watch.total_ms)
-    body = b'%b,%b,"cached":%b,"took_ms":%.3f}' % parts
+    watch, resources = Stopwatch(), get_resources(request)
+    with resources.generations.current as generation:
+        body = await _answer(request, resources, generation, watch)
     return Response(body, media_type="application/json", headers={"Server-Timing": watch.header()})
+
+
+async def _answer(request: Request, resources: Resources, generation: Generation, watch: Stopwatch) -> bytes:
+    """The least that can be done for a request that came before: its bytes are looked up before they are parsed."""
+    answers = resources.answers
+    sent = await request.body() if media_type(request) == JSON else None
+    if sent is not None and (known := await answers.known(sent, generation, watch)) is not None:
+        return known
+    parsed = await read_search_request(request, resources.workers, watch)
+    if sent is not None:
+        answers.remember(sent, parsed)
+    return await while_connected(request.receive, answers.answer(parsed, generation, watch))
+
+
+@router.post("/search/batch", response_model=BatchAnswer)
+async def search_batch(batch: BatchRequest, request: Request, resources: ResourcesDep, watch: StopwatchDep) -> Response:
+    """Many searches in one request, answered from one version of the index, each with a status of its own."""
+    with resources.generations.current as generation:
+        items = [_item(fields, resources.answers, generation) for fields in batch.searches]
+        done = await while_connected(request.receive, _gathered(items))
+    body = b'{"answers":[%b]}' % b",".join(done)
+    return Response(body, media_type="application/json", headers={"Server-Timing": watch.header()})
+
+
+async def _gathered(items: Sequence[Coroutine[Any, Any, bytes]]) -> list[bytes]:
+    return await asyncio.gather(*items)
+
+
+async def _item(fields: dict[str, Any], answers: Answers, generation: Generation) -> bytes:
+    """The JSON of a BatchItem: one bad search harms no other."""
+    try:
+        answer = await answers.answer(parse_fields(fields), generation, Stopwatch())
+    except AahrError as error:
+        refusal = aahr_error_response(error)
+        return b'{"status":%d,"answer":null,"error":%b}' % (refusal.status_code, bytes(refusal.body)[9:-1])
+    return b'{"status":200,"answer":%b,"error":null}' % answer

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.cache import MemoryCache
-from service.core.engine import Engine
+from service.server import make_loader
 from service.settings import Settings
 from tests.galleries import BuiltGallery, build_gallery
 
@@ -34,8 +34,9 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_app(index: Path, **settings: object) -> FastAPI:
     """The application on an index, with settings that differ from the defaults."""
-    chosen = Settings.model_validate({"index_dir": index, "workers": 2, **settings})
-    return create_app(chosen, Engine.load(index), MemoryCache(chosen.cache_bytes, chosen.cache_ttl_s))
+    chosen = Settings.model_validate({"index_dir": index, "workers": 2, "watch_s": 0, **settings})
+    loader = make_loader(chosen)
+    return create_app(chosen, loader, loader.load(), MemoryCache(chosen.cache_bytes, chosen.cache_ttl_s))
 
 
 def open_client(

@@ -1,0 +1,79 @@
+"""The way of a search: known request, cache, searcher, bytes.
+
+A request that was parsed before is known by the digest of its bytes: where its answer is in the cache, nothing is
+parsed, validated or rendered again.
+"""
+
+import hashlib
+from functools import lru_cache
+
+from cachetools import LRUCache
+
+from service.api.body import ParsedRequest
+from service.api.queries import to_query
+from service.api.rendering import render_results
+from service.api.schemas import AnsweredBy, IndexRef, ModelRef, SearchResult
+from service.cache import Cache
+from service.cache.keys import key_prefix, shape_digest
+from service.core.generation import Generation
+from service.core.searcher import Searcher
+from service.obs.timing import Stopwatch
+
+_KNOWN_BODIES = 16_384
+_SHAPE = shape_digest(SearchResult.model_json_schema(mode="serialization"))
+
+
+class Answers:
+    """Answers searches, from the cache where it can."""
+
+    def __init__(self, searcher: Searcher, cache: Cache) -> None:
+        self.cache = cache
+        self._searcher = searcher
+        self._known: LRUCache[bytes, str] = LRUCache(_KNOWN_BODIES)
+
+    async def known(self, body: bytes, generation: Generation, watch: Stopwatch) -> bytes | None:
+        """The answer to a JSON body that came before, if the cache still has it for this generation."""
+        digest = self._known.get(hashlib.sha256(body).digest())
+        if digest is None:
+            return None
+        return await self._cached(digest, generation, watch)
+
+    def remember(self, body: bytes, parsed: ParsedRequest) -> None:
+        """That this body is this request."""
+        self._known[hashlib.sha256(body).digest()] = parsed.digest
+
+    async def answer(self, parsed: ParsedRequest, generation: Generation, watch: Stopwatch) -> bytes:
+        """The JSON of a SearchAnswer.
+
+        Raises as `Searcher.search` does; errors are not cached.
+        """
+        if (known := await self._cached(parsed.digest, generation, watch)) is not None:
+            return known
+        query = to_query(parsed.request)
+        results = await self._searcher.search(generation, query, watch)
+        with watch.measure("render"):
+            result = await render_results(parsed.request, results, self._searcher.workers)
+        with watch.measure("cache"):
+            await self.cache.put(self._key(parsed.digest, generation), result)
+        return _complete(result, generation, b"false", watch)
+
+    async def _cached(self, digest: str, generation: Generation, watch: Stopwatch) -> bytes | None:
+        with watch.measure("cache"):
+            result = await self.cache.get(self._key(digest, generation))
+        return None if result is None else _complete(result, generation, b"true", watch)
+
+    def _key(self, digest: str, generation: Generation) -> str:
+        return key_prefix(_SHAPE, generation.encoder.runtime.model_id, generation.collection.index_id) + digest
+
+
+def _complete(result: bytes, generation: Generation, cached: bytes, watch: Stopwatch) -> bytes:
+    """A SearchAnswer: the results are JSON already, and the fields of this request come last."""
+    collection, runtime = generation.collection, generation.encoder.runtime
+    by = _answered_by(collection.name, collection.version, runtime.name, runtime.model_id)
+    return b'%b,%b,"cached":%b,"took_ms":%.3f}' % (result[:-1], by, cached, watch.total_ms)
+
+
+@lru_cache(maxsize=16)
+def _answered_by(index: str, version: str, model: str, model_id: str) -> bytes:
+    answered_by = AnsweredBy(index=IndexRef(name=index, version=version), model=ModelRef(name=model, model_id=model_id))
+    return answered_by.model_dump_json()[1:-1].encode()

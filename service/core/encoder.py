@@ -1,0 +1,106 @@
+"""The model of a generation: one owner of texts, one of images, and whether both still work."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.items import Modality
+from model.errors import InvalidInput
+from model.preprocess import decode_image, prepare_image
+from model.runtime import IMAGE_CHUNK, Runtime
+from service.core.batching import BatchLimits, BatchObserver, BatchOwner
+from service.core.budget import Workers
+from service.core.errors import NotReadyError, OverloadedError
+from service.core.query import Embedded
+from service.obs.timing import Stopwatch
+
+Item = TypeVar("Item")
+
+log = logging.getLogger(__name__)
+
+_FAILED = "an encoder failed; see the service log. GET /health/ready tries it again"
+
+
+class Encoder:
+    """Texts and image files to embeddings, those of many requests in one call of the graph.
+
+    An item is embedded alike alone and among others: texts are multiplied row by row, and padding is masked
+    (tests/integration/test_batching.py bounds the difference).
+    """
+
+    def __init__(
+        self, runtime: Runtime, workers: Workers, limits: BatchLimits, observer: BatchObserver | None = None
+    ) -> None:
+        self.runtime = runtime
+        self._workers = workers
+        self._failure: str | None = None
+        lanes = 1 if runtime.on_gpu else workers.threads
+        texts = replace(limits, lanes=lanes)
+        # Activations of more images than this leave the processor's cache: larger batches are no faster.
+        images = replace(texts, max_batch=limits.max_batch if runtime.on_gpu else 2 * IMAGE_CHUNK)
+        self._texts = BatchOwner(
+            "text", self._embed_texts, workers, texts, part="encode", size_of=len, observer=observer
+        )
+        self._images = BatchOwner("image", self._embed_images, workers, images, part="encode", observer=observer)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last call of a graph or the last warm-up failed; None where it did not."""
+        return self._failure
+
+    def warm_up(self) -> None:
+        """Run both graphs; `failure` then says whether they work. Blocks."""
+        try:
+            self.runtime.warm_up()
+        except Exception:
+            self._failure = _FAILED
+            log.exception("an encoder failed")
+        else:
+            self._failure = None
+
+    async def text(self, text: str, watch: Stopwatch) -> Embedded:
+        """Raises EmptyText, TextTooLong, OverloadedError, and NotReadyError where the graph fails."""
+        return await self._noting_failures(self._texts, text, watch)
+
+    async def image(self, content: bytes, watch: Stopwatch) -> Embedded:
+        """Raises UnreadableImage, ImageTooLarge, UnsupportedQuery, OverloadedError and NotReadyError."""
+        pixels = await self._workers.run(lambda: self._prepared(content, watch), watch)
+        return await self._noting_failures(self._images, pixels, watch)
+
+    def close(self) -> None:
+        """Stop the runtime; nothing may be waiting."""
+        self.runtime.close()
+
+    def _prepared(self, content: bytes, watch: Stopwatch) -> NDArray[np.float32]:
+        """Decoded as the gallery was, so that an image of the gallery finds itself with a score of one."""
+        with watch.measure("decode"):
+            preprocessing = self.runtime.image_preprocessing
+            return prepare_image(decode_image(content, at_least=preprocessing.size), preprocessing)
+
+    def _embed_texts(self, texts: Sequence[str]) -> list[Embedded]:
+        tokens = self.runtime.tokenizer(texts)
+        embeddings = self.runtime.encode_tokens(tokens)
+        length = self.runtime.tokenizer.max_length
+        cut = (f"the text was cut off after {length} tokens",)
+        return [
+            Embedded(embedding, Modality.TEXT, bool(truncated), cut if truncated else ())
+            for embedding, truncated in zip(embeddings, tokens.truncated, strict=True)
+        ]
+
+    def _embed_images(self, pixels: Sequence[NDArray[np.float32]]) -> list[Embedded]:
+        return [Embedded(row, Modality.IMAGE) for row in self.runtime.encode_pixels(np.stack(pixels))]
+
+    async def _noting_failures(self, owner: BatchOwner[Item, Embedded], item: Item, watch: Stopwatch) -> Embedded:
+        """Whatever is not a fault of the input is a fault of the encoders, and must show in the readiness."""
+        try:
+            return await owner.submit(item, watch)
+        except (InvalidInput, OverloadedError):
+            raise
+        except Exception as error:
+            self._failure = _FAILED
+            log.exception("an encoder failed")
+            raise NotReadyError(self._failure) from error

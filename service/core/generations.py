@@ -1,0 +1,143 @@
+"""Which generation serves: swapped between requests, rolled back, and followed when another process publishes one."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from model.errors import AahrError
+from service.core.errors import NotReadyError
+from service.core.generation import Generation, Loader
+
+log = logging.getLogger(__name__)
+
+
+class Swap(NamedTuple):
+    """The generation that served before, and the one that serves now; they are the same where nothing was new."""
+
+    old: Generation
+    new: Generation
+
+
+class GenerationObserver(Protocol):
+    """Who is told of swaps; the default tells nobody."""
+
+    def swapped(self, version: str, model_id: str) -> None: ...
+
+    def refused(self) -> None: ...
+
+
+class Untold:
+    """Tells nobody."""
+
+    def swapped(self, version: str, model_id: str) -> None:
+        """Ignored."""
+
+    def refused(self) -> None:
+        """Ignored."""
+
+
+class Generations:
+    """The generation that serves, and how another one takes its place. Every method belongs to the event loop.
+
+    A new generation is loaded and checked in a thread of its own. The swap itself is one assignment: requests that hold
+    the old generation finish with it, and it is closed in a thread when the last of them has ended.
+    """
+
+    def __init__(self, loader: Loader, first: Generation, observer: GenerationObserver | None = None) -> None:
+        self._loader = loader
+        self._current = first
+        self._observer = observer or Untold()
+        self._changing = asyncio.Lock()
+        self._closing: set[asyncio.Future[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._refused: str | None = None
+        self._observer.swapped(first.collection.version, first.encoder.runtime.model_id)
+
+    @property
+    def current(self) -> Generation:
+        """What serves now; a request enters it as a context, so that it stays open until the request has ended."""
+        return self._current
+
+    @property
+    def location(self) -> str:
+        """Where the index is, for the log; never with credentials."""
+        return self._loader.store.location
+
+    @property
+    def refused(self) -> str | None:
+        """Why the version that is published does not serve; None where it does."""
+        return self._refused
+
+    async def check_ready(self) -> None:
+        """Raises NotReadyError where an encoder failed and fails again when it is tried."""
+        encoder = self._current.encoder
+        if encoder.failure is not None:
+            await asyncio.to_thread(encoder.warm_up)
+        if encoder.failure is not None:
+            raise NotReadyError(encoder.failure)
+
+    async def reload(self) -> Swap:
+        """Serve the published version. Raises ArtifactError where it cannot be used; the old one serves on."""
+        async with self._changing:
+            return await self._swap()
+
+    async def rollback(self, to: str | None = None) -> Swap:
+        """Publish an earlier version again, by default the one before, and serve it.
+
+        Raises ArtifactMissing where there is none, and ArtifactError where another process is changing the index.
+        """
+        return await self.change(lambda: self._loader.store.rollback(to))
+
+    async def change(self, change: Callable[[], object]) -> Swap:
+        """Run a change of the store in a thread, then serve what it published; raises what it raises."""
+        async with self._changing:
+            await asyncio.to_thread(change)
+            return await self._swap()
+
+    def watch(self, every_s: float) -> None:
+        """Look every so many seconds whether another version is published, and serve it. Until `close`."""
+        self._watching = asyncio.get_running_loop().create_task(self._watch(every_s))
+
+    async def close(self) -> None:
+        """Stop watching, wait for what is being closed, then close what serves."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await asyncio.gather(*self._closing)
+        await asyncio.to_thread(self._current.close)
+
+    async def _swap(self) -> Swap:
+        old = self._current
+        try:
+            new = await asyncio.to_thread(self._loader.load, old)
+        except AahrError as error:
+            self._refused = error.code
+            self._observer.refused()
+            log.warning("the published version is refused, %s serves on: %s", old.collection.version, error.with_detail)
+            raise
+        self._current, self._refused = new, None
+        self._observer.swapped(new.collection.version, new.encoder.runtime.model_id)
+        old.retire(lambda: self._close_aside(old))
+        return Swap(old, new)
+
+    def _close_aside(self, generation: Generation) -> None:
+        closing = asyncio.ensure_future(asyncio.to_thread(generation.close))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _watch(self, every_s: float) -> None:
+        refused: str | None = None
+        while True:
+            await asyncio.sleep(every_s)
+            published = None
+            try:
+                published = await asyncio.to_thread(self._loader.store.current)
+                # A version that was refused is not tried again until another one is published.
+                if published not in (refused, self._current.collection.version):
+                    await self.reload()
+                    log.info("version %s is served", self._current.collection.version)
+            except AahrError:
+                refused = published  # reported where it was raised
+            except Exception:
+                log.exception("the index could not be looked at; it is tried again")

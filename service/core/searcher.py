@@ -1,0 +1,95 @@
+"""From a query to its results: plan, encode, search. No HTTP here."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
+
+from index.items import Modality
+from index.queries import resolve_target
+from service.core.budget import Workers
+from service.core.generation import Generation, Lookup
+from service.core.query import (
+    Embedded,
+    Embedding,
+    Id,
+    Image,
+    Query,
+    Results,
+    Source,
+    Text,
+    Vector,
+    combined,
+    unit_vector,
+)
+from service.obs.timing import Stopwatch
+
+
+class EmbeddingCache(Protocol):
+    """Embeddings of texts and images that were embedded before, by model and content; see `service.cache`."""
+
+    async def get(self, model_id: str, source: Text | Image) -> Embedding | None: ...
+
+    async def put(self, model_id: str, source: Text | Image, embedding: Embedding) -> None: ...
+
+
+class Searcher:
+    """Answers queries from the generation that it is given."""
+
+    def __init__(self, workers: Workers, embeddings: EmbeddingCache | None = None) -> None:
+        self.workers = workers
+        self._embeddings = embeddings
+
+    async def search(self, generation: Generation, query: Query, watch: Stopwatch) -> Results:
+        """The results of a query.
+
+        Raises InvalidInput or ItemNotFound for a query that cannot be used, OverloadedError where too many wait, and
+        NotReadyError where an encoder fails.
+        """
+        embedded = await self.embed(generation, query, watch)
+        target, note = resolve_target(embedded.modality, query.target, generation.collection)
+        lookup = Lookup(embedded.embedding, target, query.options, query.unique)
+        hits = await generation.search.submit(lookup, watch)
+        notes = (*embedded.notes, *([note] if note else []))
+        return Results(hits, target, embedded.truncated, notes)
+
+    async def embed(self, generation: Generation, query: Query, watch: Stopwatch) -> Embedded:
+        """The query as one vector; its parts are embedded side by side."""
+        if len(query.parts) == 1:
+            source, weight = query.parts[0]
+            return combined([(weight, await self._embed(generation, source, watch))])
+        embedded = await _all([self._embed(generation, part.source, watch) for part in query.parts])
+        return combined([(part.weight, found) for part, found in zip(query.parts, embedded, strict=True)])
+
+    async def _embed(self, generation: Generation, source: Source, watch: Stopwatch) -> Embedded:
+        match source:
+            case Id(item_id):
+                return await self.workers.run(lambda: _of_item(generation, item_id), watch)
+            case Vector(values):
+                # A bare vector has no modality: like a text, it searches images unless the request says otherwise.
+                return Embedded(unit_vector(values, generation.encoder.runtime.dimension), Modality.TEXT)
+            case Text() | Image():
+                return await self._encoded(generation, source, watch)
+
+    async def _encoded(self, generation: Generation, source: Text | Image, watch: Stopwatch) -> Embedded:
+        encoder, cache = generation.encoder, self._embeddings
+        model_id = encoder.runtime.model_id
+        if cache is not None and (known := await cache.get(model_id, source)) is not None:
+            return Embedded(known, Modality.TEXT if isinstance(source, Text) else Modality.IMAGE)
+        if isinstance(source, Text):
+            found = await encoder.text(source.text, watch)
+        else:
+            found = await encoder.image(source.content, watch)
+        if cache is not None and not found.notes:  # a note would be lost
+            await cache.put(model_id, source, found.embedding)
+        return found
+
+
+def _of_item(generation: Generation, item_id: str) -> Embedded:
+    return Embedded(generation.collection.embedding(item_id), generation.collection.item(item_id).modality)
+
+
+async def _all(parts: Sequence[Coroutine[Any, Any, Embedded]]) -> list[Embedded]:
+    """The results of all; the first that fails cancels the others."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in parts]
+    return [task.result() for task in tasks]
