@@ -2,9 +2,11 @@
 
 import contextlib
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from index.collection.open import open_store
 from model.errors import ConfigError
@@ -31,11 +33,8 @@ def serve(
     index or a model that cannot be used.
     """
     settings = read_settings(index_dir=index, model_dir=model_directory, host=host, port=port)
-    cache = make_cache(settings)
-    loader = make_loader(settings)
-    first = loader.load()
+    app = load_app(settings, lambda generation: _announce(settings, generation, listener))
     listener = open_port(settings)
-    app = create_app(settings, loader, first, cache, on_ready=lambda: _announce(loader, first, listener))
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -48,6 +47,14 @@ def serve(
     # uvicorn raises Ctrl-C again after the server has shut down cleanly.
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def load_app(settings: Settings, on_ready: Callable[[Generation], None] = lambda _: None) -> FastAPI:
+    """The application with its model and index loaded and checked; raises as `serve`, but for the port."""
+    cache = make_cache(settings)
+    loader = make_loader(settings)
+    first = loader.load()
+    return create_app(settings, loader, first, cache, on_ready=lambda: on_ready(first))
 
 
 def make_loader(settings: Settings) -> Loader:
@@ -70,8 +77,8 @@ def open_port(settings: Settings) -> socket.socket:
     return listener
 
 
-def _announce(loader: Loader, first: Generation, listener: socket.socket) -> None:
+def _announce(settings: Settings, generation: Generation, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     where = f"[{host}]" if ":" in host else host
-    version = first.collection.version
-    print(f"Serving {loader.store.location} (version {version}) at http://{where}:{port}", flush=True)
+    version = generation.collection.version
+    print(f"Serving {settings.index_dir} (version {version}) at http://{where}:{port}", flush=True)

@@ -153,6 +153,9 @@ class Loader:
             return serving._shared.hold()
         encoder = Encoder(Runtime.load(artifact, workers=1), self.workers, self._limits, self._observer)
         encoder.warm_up()
+        if serving is not None and encoder.failure is not None:
+            encoder.close()
+            raise ArtifactCorrupt(f"the model {artifact.manifest.name} cannot be run; export it again (see the log)")
         return SharedEncoder(encoder)
 
     def _search_owner(self, collection: Collection) -> BatchOwner[Lookup, list[Hit]]:

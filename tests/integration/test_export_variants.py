@@ -14,10 +14,10 @@ from model.errors import ArtifactMismatch, DataError, TrainingError
 from model.nn.aahr import DualTextTower
 from model.runtime import Runtime
 from model.tokens import SentenceTokenizer, token_feeds
-from service.core.engine import Engine
 from tests.galleries import build_gallery, open_index
 from tests.presets import TRAIN_IDS, VAL_IDS, recipe
 from tests.scan_files import write_scan
+from tests.searching import opened
 from tests.tiny_transformers import write_bert, write_clip
 from tests.variants import write_colour_variant
 from training.checkpoint import Progress, save_checkpoint
@@ -147,17 +147,18 @@ def test_a_variant_without_val_is_not_published(place: Path, checkpoint: Path) -
 def test_index_and_service_are_bound_to_the_variant(precision: Precision, tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
     variant = write_colour_variant(tmp_path / "variant", precision).directory
-    with pytest.raises(ArtifactMismatch):
-        Engine.load(gallery.index, variant)
+    with pytest.raises(ArtifactMismatch), opened(gallery.index, variant):
+        pass
     gallery.publish(model=variant)
-    engine = Engine.load(gallery.index, workers=1)
     with Runtime.load(variant, workers=1) as runtime:
         query = runtime.encode_texts(["a red square"])[0]
     index = open_index(gallery.index)
     (image,) = (item for item in index.items(Modality.IMAGE) if item.uri == "red.jpg")
-    scores = {item.uri: float(engine.index.embedding(item.id) @ query) for item in index.items(Modality.IMAGE)}
+    with opened(gallery.index) as served:
+        found = served.search(text="a red square").results
+    scores = {item.uri: float(index.embedding(item.id) @ query) for item in index.items(Modality.IMAGE)}
     assert max(scores, key=scores.__getitem__) == image.uri
     assert np.isfinite(list(scores.values())).all()
-    engine.close()
-    with pytest.raises(ArtifactMismatch):
-        Engine.load(gallery.index, gallery.model)
+    assert found[0].id == image.id
+    with pytest.raises(ArtifactMismatch), opened(gallery.index, gallery.model):
+        pass

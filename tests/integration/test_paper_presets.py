@@ -17,9 +17,7 @@ from index.items import Modality
 from model.artifact import load_model_artifact
 from model.datasets.scan import open_scan
 from model.errors import ArtifactCorrupt, ConfigError, DataError, UnsupportedQuery
-from service.app import create_app
-from service.cache import make_cache
-from service.core.engine import Engine
+from service.server import load_app
 from service.settings import read_settings
 from tests.galleries import image_bytes, open_index, rebuild_index, rebuild_regions
 from tests.presets import TEST_IDS, TRAIN_IDS, VAL_IDS, Way, recipe, walk, write_karpathy
@@ -82,7 +80,7 @@ def clip_preset(place: Path, bert: Path, clip: Path) -> Way:
 @contextmanager
 def client_of(index: Path) -> Iterator[TestClient]:
     settings = read_settings(index_dir=index)
-    with TestClient(create_app(settings, Engine.load(index), make_cache(settings)), "http://localhost") as client:
+    with TestClient(load_app(settings), "http://localhost") as client:
         yield client
 
 

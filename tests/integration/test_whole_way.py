@@ -69,15 +69,13 @@ def artifact(run: Path, workplace: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def client(artifact: Path, scenes: Path, workplace: Path) -> Iterator[TestClient]:
-    from service.app import create_app
-    from service.cache import make_cache
-    from service.core.engine import Engine
+    from service.server import load_app
     from service.settings import read_settings
 
     index = workplace / "index"
     rebuild_index(artifact, scenes / "images", index, scenes / "scenes.json")
     settings = read_settings(index_dir=index)
-    with TestClient(create_app(settings, Engine.load(index), make_cache(settings)), "http://localhost") as client:
+    with TestClient(load_app(settings), "http://localhost") as client:
         yield client
 
 

@@ -9,9 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from service.app import create_app
-from service.cache import MemoryCache
-from service.server import make_loader
+from service.server import load_app
 from service.settings import Settings
 from tests.galleries import BuiltGallery, build_gallery
 
@@ -34,9 +32,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_app(index: Path, **settings: object) -> FastAPI:
     """The application on an index, with settings that differ from the defaults."""
-    chosen = Settings.model_validate({"index_dir": index, "workers": 2, "watch_s": 0, **settings})
-    loader = make_loader(chosen)
-    return create_app(chosen, loader, loader.load(), MemoryCache(chosen.cache_bytes, chosen.cache_ttl_s))
+    return load_app(Settings.model_validate({"index_dir": index, "workers": 2, "watch_s": 0, **settings}))
 
 
 def open_client(

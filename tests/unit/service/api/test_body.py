@@ -10,15 +10,19 @@ from hypothesis import strategies as st
 
 from model.errors import AahrError, EmptyText, TextTooLong
 from service.api.body import digest_of, parse_form, parse_json
-from service.api.errors import InvalidField, MalformedBody
+from service.api.errors import MalformedBody
 from service.api.schemas import SearchRequest
+from service.core.errors import InvalidField
 
-QUERIES = st.one_of(
+SOURCES = st.one_of(
     st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=20).map(lambda text: {"text": text}),
     st.binary(max_size=20).map(lambda image: {"image": base64.b64encode(image).decode()}),
     st.text(st.characters(codec="ascii", categories=["L"]), max_size=20).map(lambda item: {"id": item}),
+    st.text(st.characters(codec="ascii", categories=["L"]), max_size=20).map(lambda url: {"image_url": url}),
     st.lists(st.floats(-1e3, 1e3), max_size=4).map(lambda values: {"embedding": [value + 0.0 for value in values]}),
 )
+PARTS = st.builds(lambda source, weight: {**source, "weight": weight}, SOURCES, st.floats(0.5, 100))
+QUERIES = SOURCES | st.lists(PARTS, min_size=1, max_size=3).map(lambda parts: {"mix": parts})
 OPTIONS = st.fixed_dictionaries(
     {
         "target": st.sampled_from([None, "image", "text"]),
@@ -52,7 +56,7 @@ def test_a_change_of_any_option_changes_the_digest(fields: dict[str, Any], data:
 
 
 def test_every_field_of_the_request_is_drawn_above() -> None:
-    drawn = {"text", "image", "id", "embedding", "target", "limit", "offset", "score_threshold"}
+    drawn = {"text", "image", "image_url", "id", "embedding", "mix", "target", "limit", "offset", "score_threshold"}
     drawn |= {"with_payload", "filter", "unique"}
     assert drawn == set(SearchRequest.model_fields)
 

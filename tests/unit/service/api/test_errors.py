@@ -8,7 +8,8 @@ import pytest
 import service.api.errors
 from model import errors
 from model.errors import AahrError
-from service.api.errors import InvalidField, aahr_error_response, error_response, status_of
+from service.api.errors import aahr_error_response, error_response, status_of
+from service.core.errors import InvalidField, NotReadyError, OverloadedError
 
 
 def all_classes(base: type[AahrError]) -> Iterator[type[AahrError]]:
@@ -17,7 +18,7 @@ def all_classes(base: type[AahrError]) -> Iterator[type[AahrError]]:
         yield from all_classes(kind)
 
 
-KINDS = [kind for kind in dict.fromkeys(all_classes(AahrError)) if kind is not InvalidField]
+KINDS = [kind for kind in dict.fromkeys(all_classes(AahrError)) if kind not in (InvalidField, OverloadedError)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,11 +56,16 @@ def test_codes_tell_classes_apart() -> None:
         (errors.EmptyText, 422),
         (errors.TextTooLong, 422),
         (errors.UnsupportedQuery, 422),
-        (service.api.errors.NotReadyError, 503),
+        (NotReadyError, 503),
     ],
 )
 def test_statuses(kind: type[AahrError], status: int) -> None:
     assert status_of(kind("wrong")) == status
+
+
+def test_overload_says_when_to_come_again() -> None:
+    response = aahr_error_response(OverloadedError("too many", 2.1))
+    assert (response.status_code, response.headers["retry-after"]) == (429, "3")
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a" * 1_000_000, "\x00"])

@@ -76,7 +76,7 @@ def test_images_that_are_gone(
     assert RED in caplog.text
 
 
-@pytest.mark.parametrize("broken", ["encode_tokens", "encode_images"])
+@pytest.mark.parametrize("broken", ["encode_tokens", "encode_pixels"])
 def test_an_encoder_that_fails(
     broken: str,
     client: TestClient,
@@ -86,7 +86,7 @@ def test_an_encoder_that_fails(
 ) -> None:
     for name in (broken, "warm_up"):
         monkeypatch.setattr(Runtime, name, fail_with(tmp_path))
-    query = {"files": {"image": image_bytes("red")}} if broken == "encode_images" else {"json": {"text": "red"}}
+    query = {"files": {"image": image_bytes("red")}} if broken == "encode_pixels" else {"json": {"text": "red"}}
     for response in (client.post("/search", **query), client.get("/health/ready")):  # type: ignore[arg-type]
         assert (response.status_code, response.json()["error"]["code"]) == (503, "not_ready")
         assert str(tmp_path) not in response.text
@@ -129,8 +129,10 @@ def damage_current(gallery: BuiltGallery) -> None:
 
 
 def other_model(gallery: BuiltGallery) -> None:
+    """One that is gone."""
     write_colour_model(gallery.model.parent / "other", seed=1)
     gallery.publish(model=gallery.model.parent / "other")
+    shutil.rmtree(gallery.model.parent / "other")
 
 
 @pytest.mark.parametrize(

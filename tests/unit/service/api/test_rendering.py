@@ -31,7 +31,7 @@ def with_payload(monkeypatch: pytest.MonkeyPatch) -> Any:
         def changed(item: Item, with_payload: bool) -> dict[str, object]:
             return shown_fields(replace(item, payload=payload) if item.id == RED else item, with_payload)
 
-        for module in ("service.core.engine", "service.api.routes.items"):
+        for module in ("service.api.rendering", "service.api.routes.items"):
             monkeypatch.setattr(f"{module}.shown_fields", changed)
 
     return give

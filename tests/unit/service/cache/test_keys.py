@@ -1,62 +1,49 @@
 """Keys: equal for replicas of one index, different for whatever gives other answers."""
 
-import json
 from pathlib import Path
 
-import pytest
 from pydantic import Field
 
 from service.api.schemas import SearchResult
-from service.cache import keys
-from service.cache.keys import key_prefix, shape_of_results
-from service.core.engine import Engine
+from service.cache.keys import key_prefix, shape_digest
 from tests.galleries import build_gallery, write_image
+from tests.searching import opened
 
 
-def test_model_index_and_shape_are_in_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
-    prefix = key_prefix("model", "index")
-    assert prefix == key_prefix("model", "index")
-    assert len({prefix, key_prefix("m", "index"), key_prefix("model", "i")}) == 3
+def test_model_index_and_shape_are_in_the_prefix() -> None:
+    prefix = key_prefix("shape", "model", "index")
+    assert prefix == key_prefix("shape", "model", "index")
+    others = {key_prefix("s", "model", "index"), key_prefix("shape", "m", "index"), key_prefix("shape", "model", "i")}
+    assert len({prefix, *others}) == 4
 
+
+def test_another_shape_of_results_has_another_digest() -> None:
     class OtherResult(SearchResult):
         more: int = Field(default=0)
 
-    monkeypatch.setattr(keys, "SearchResult", OtherResult)
-    assert key_prefix("model", "index") != prefix
-
-
-def test_a_changed_shape_of_the_published_answer_changes_the_prefix() -> None:
-    """The snapshot of the public surface and the shape in the keys move together."""
-    snapshot = json.loads((Path(__file__).parents[1] / "openapi.json").read_text())
-    published = snapshot["components"]["schemas"]
-    schema = SearchResult.model_json_schema(mode="serialization")
-    for name, field in schema["properties"].items():
-        assert json.dumps(published["SearchAnswer"]["properties"][name]) == json.dumps(field).replace(
-            "#/$defs/", "#/components/schemas/"
-        )
-    assert len(shape_of_results()) == 16
+    digests = {shape_digest(kind.model_json_schema(mode="serialization")) for kind in (SearchResult, OtherResult)}
+    assert len(digests) == 2
+    assert {len(digest) for digest in digests} == {16}
 
 
 def test_replicas_share_keys_wherever_the_index_is_mounted(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path / "a")
-    prefixes = []
+    keys = []
     for place in ("one", "elsewhere"):
         moved = tmp_path / place / "index"
         moved.parent.mkdir()
         gallery.index.rename(moved)
-        engine = Engine.load(moved, gallery.model, workers=1)
-        prefixes.append(engine.served.key_prefix)
-        engine.close()
+        with opened(moved, gallery.model) as served:
+            keys.append(served.generation.key)
         moved.rename(gallery.index)
-    assert prefixes[0] == prefixes[1]
+    assert keys[0] == keys[1]
 
 
 def test_a_changed_gallery_has_other_keys(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
-    engine = Engine.load(gallery.index, workers=1)
-    before = engine.served.key_prefix
+    with opened(gallery.index) as served:
+        before = served.generation.key
     write_image(gallery.images / "cyan.jpg", "cyan")
     gallery.publish()
-    engine.reload()
-    assert engine.served.key_prefix != before
-    engine.close()
+    with opened(gallery.index) as served:
+        assert served.generation.key != before

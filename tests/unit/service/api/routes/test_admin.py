@@ -29,11 +29,23 @@ def test_reload_serves_the_new_version_with_fresh_answers(tmp_path: Path) -> Non
 def test_index_of_another_model_is_a_conflict_and_the_old_one_serves(tmp_path: Path) -> None:
     gallery = build_gallery(tmp_path)
     write_colour_model(tmp_path / "other", seed=1)
-    with open_client(make_app(gallery.index)) as client:
+    with open_client(make_app(gallery.index, model_dir=gallery.model)) as client:
         gallery.publish(model=tmp_path / "other")
         response = client.post("/admin/reload")
         assert (response.status_code, response.json()["error"]["code"]) == (409, "artifact_mismatch")
         assert client.post("/search", json={"text": "red"}).json()["index"]["version"] == "000001"
+
+
+def test_rollback_serves_the_version_before(tmp_path: Path) -> None:
+    gallery = build_gallery(tmp_path)
+    with open_client(make_app(gallery.index)) as client:
+        refused = client.post("/admin/rollback")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "artifact_missing")
+        gallery.publish(captions=False)
+        client.post("/admin/reload")
+        assert client.post("/admin/rollback").json()["new"]["version"] == "000001"
+        assert client.post("/admin/rollback", json={"version": "000002"}).json()["new"]["version"] == "000002"
+        assert client.post("/search", json={"text": "red"}).json()["index"]["version"] == "000002"
 
 
 def test_damaged_new_version_is_a_conflict_and_the_old_one_serves(tmp_path: Path) -> None:

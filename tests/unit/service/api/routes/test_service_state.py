@@ -18,7 +18,7 @@ def test_info(client: TestClient) -> None:
 
 def test_live_and_ready(client: TestClient) -> None:
     assert client.get("/health/live").json() == {"status": "ok"}
-    assert client.get("/health/ready").json() == {"status": "ok"}
+    assert client.get("/health/ready").json() == {"status": "ok", "refused": None}
 
 
 def test_broken_encoder_is_live_and_not_ready_until_it_works_again(
@@ -31,7 +31,7 @@ def test_broken_encoder_is_live_and_not_ready_until_it_works_again(
         wait_until_ready(client)
         with monkeypatch.context() as broken:
             broken.setattr(Runtime, "warm_up", fail)
-            client.app_state["resources"].engine.warm_up()
+            client.app_state["resources"].generations.current.encoder.warm_up()
             response = client.get("/health/ready")
             assert response.status_code == 503
             assert response.json()["error"]["code"] == "not_ready"
