@@ -8,7 +8,7 @@ from pathlib import Path
 from index.collection import Collection
 from index.collection.open import open_store
 from service.api.queries import to_query
-from service.api.rendering import shown_results
+from service.api.rendering import rendered
 from service.api.schemas import SearchRequest, SearchResult
 from service.core.batching import BatchLimits
 from service.core.budget import Workers
@@ -33,7 +33,7 @@ class Opened:
         """The results of a request with these fields."""
         request = SearchRequest.model_validate(fields)
         searching = Searcher(self.loader.workers).search(self.generation, to_query(request), Stopwatch())
-        return shown_results(request, asyncio.run(searching))
+        return SearchResult.model_validate_json(rendered(request, asyncio.run(searching)))
 
 
 def make_loader(index: Path, model: Path | None = None, *, threads: int = 2) -> Loader:

@@ -30,14 +30,11 @@ class LocalCollection:
 
     def __init__(self, directory: Path, snapshot: Snapshot) -> None:
         self.directory = directory
+        self.name = directory.resolve().name
         self.snapshot = snapshot
         self.manifest: VersionManifest = snapshot.manifest
         self.index_id = self.manifest.index_id
         self._counts = {modality: self.manifest.count(modality) for modality in Modality}
-
-    @property
-    def name(self) -> str:
-        return self.directory.resolve().name
 
     @property
     def version(self) -> str:

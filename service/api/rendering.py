@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import pydantic_core
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 
 from index.collection import Collection
 from index.items import Item
-from service.api.schemas import Hit, IndexRef, QueryEcho, SearchRequest, SearchResult
+from service.api.schemas import IndexRef, QueryEcho, SearchRequest
 from service.core.budget import Workers
 from service.core.query import Results
 
@@ -22,32 +22,23 @@ _MANY_HITS = 100
 
 async def render_results(request: SearchRequest, results: Results, workers: Workers) -> bytes:
     """The JSON of a SearchResult; the event loop is not held up by a long one."""
-    render = partial(_rendered, request, results)
+    render = partial(rendered, request, results)
     return render() if len(results.hits) < _MANY_HITS else await workers.run(render)
 
 
-def _rendered(request: SearchRequest, results: Results) -> bytes:
-    return to_json(shown_results(request, results))
-
-
-def shown_results(request: SearchRequest, results: Results) -> SearchResult:
-    """Hits and echo of a request."""
-    shown = [Hit(**shown_fields(hit.item, request.with_payload), score=hit.score) for hit in results.hits]
-    hidden = [hit.id for hit in shown if request.with_payload and hit.payload is None]
-    return SearchResult(
-        results=shown,
-        query=QueryEcho(
-            type=request.type,
-            text=request.text,
-            id=request.id,
-            target=results.target,
-            truncated=results.truncated,
-            notes=[
-                *results.notes,
-                *(f"the payload of {hit_id} is nested too deeply to be shown" for hit_id in hidden),
-            ],
-        ),
+def rendered(request: SearchRequest, results: Results) -> bytes:
+    """The JSON of a SearchResult, without the models of its parts: an answer has many hits, and each is sound."""
+    hits = [{**shown_fields(hit.item, request.with_payload), "score": hit.score} for hit in results.hits]
+    hidden = [hit["id"] for hit in hits if request.with_payload and hit["payload"] is None]
+    echo = QueryEcho(
+        type=request.type,
+        text=request.text,
+        id=request.id,
+        target=results.target,
+        truncated=results.truncated,
+        notes=[*results.notes, *(f"the payload of {hit_id} is nested too deeply to be shown" for hit_id in hidden)],
     )
+    return _json({"results": hits, "query": echo.model_dump()})
 
 
 def index_ref(collection: Collection) -> IndexRef:
@@ -69,8 +60,10 @@ def shown_fields(item: Item, with_payload: bool) -> dict[str, Any]:
 
 def is_too_deep(payload: Mapping[str, Any]) -> bool:
     """Whether objects and lists are nested more than MAX_PAYLOAD_LEVELS levels deep."""
-    level: list[Any] = [payload]
-    for _ in range(MAX_PAYLOAD_LEVELS):
+    level = [part for part in payload.values() if isinstance(part, Mapping | list)]
+    if not level:
+        return False
+    for _ in range(MAX_PAYLOAD_LEVELS - 1):
         parts = [part for whole in level for part in (whole.values() if isinstance(whole, Mapping) else whole)]
         level = [part for part in parts if isinstance(part, Mapping | list)]
         if not level:
@@ -80,7 +73,11 @@ def is_too_deep(payload: Mapping[str, Any]) -> bool:
 
 def to_json(answer: BaseModel) -> bytes:
     """The JSON of an answer in UTF-8; half a surrogate pair, which UTF-8 cannot encode, becomes a question mark."""
+    return _json(answer.model_dump(mode="json"))
+
+
+def _json(value: Any) -> bytes:
     try:
-        return answer.model_dump_json().encode()
-    except PydanticSerializationError:
-        return json.dumps(answer.model_dump(mode="json"), ensure_ascii=False).encode("utf-8", "replace")
+        return pydantic_core.to_json(value, inf_nan_mode="null")
+    except pydantic_core.PydanticSerializationError:
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
