@@ -1,21 +1,25 @@
 """`aahr serve`: whatever can go wrong is found before the port is opened."""
 
 import contextlib
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from index.collection.open import open_store
+from model.cores import usable_cores
 from model.errors import ConfigError
 from service.app import create_app
 from service.cache import make_cache
 from service.core.batching import BatchLimits
 from service.core.budget import Workers
 from service.core.generation import Generation, Loader
-from service.settings import Settings, read_settings
+from service.settings import Settings, read_settings, variable_of
 
 _BACKLOG = 2048
 _SHUTDOWN_S = 10
@@ -26,27 +30,71 @@ def serve(
     model_directory: Path | None = None,
     host: str | None = None,
     port: int | None = None,
+    workers: int | None = None,
 ) -> None:
     """Serve an index until the process is told to stop; arguments that are None come from the environment.
 
     Raises ConfigError for a setting that cannot work, ArtifactMissing, ArtifactCorrupt and ArtifactMismatch for an
     index or a model that cannot be used.
     """
-    settings = read_settings(index_dir=index, model_dir=model_directory, host=host, port=port)
-    app = load_app(settings, lambda generation: _announce(settings, generation, listener))
+    given = {"index_dir": index, "model_dir": model_directory, "host": host, "port": port, "workers": workers}
+    settings = read_settings(**given)
+    if settings.workers > 1:
+        _serve_from_many(settings, given)
+        return
+    app = load_app(settings, lambda generation: _announce(settings, generation.collection.version, listener))
     listener = open_port(settings)
-    config = uvicorn.Config(
+    # uvicorn raises Ctrl-C again after the server has shut down cleanly.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+def worker_app() -> FastAPI:
+    """The application of one of several workers, which finds the settings in its environment."""
+    return load_app(read_settings())
+
+
+def _serve_from_many(settings: Settings, given: Mapping[str, object]) -> None:
+    """Start the workers and start anew those that end; they share the port that this process opens.
+
+    The index is opened here first, so that whatever is wrong with it is said once.
+    """
+    loader = make_loader(settings)
+    version = loader.store.open().version
+    loader.workers.close()
+    listener = open_port(settings)
+    os.environ.update({variable_of(name): str(value) for name, value in given.items() if value is not None})
+    config = _config("service.server:worker_app", factory=True, workers=settings.workers)
+    _Workers(config, [listener], lambda: _announce(settings, version, listener)).run()
+
+
+class _Workers(Multiprocess):
+    """Says once that all workers are ready."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], on_ready: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self._on_ready: Callable[[], None] | None = on_ready
+
+    def keep_subprocess_alive(self) -> None:
+        """Called twice a second."""
+        super().keep_subprocess_alive()
+        if self._on_ready is not None and all(process.is_ready(timeout=1) for process in self.processes):
+            self._on_ready()
+            self._on_ready = None
+
+
+def _config(app: FastAPI | str, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
+        http="httptools",
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=_SHUTDOWN_S,
         server_header=False,
         # X-Forwarded-For is written by the client: trusting it would let anybody pose as a client on this machine.
         proxy_headers=False,
+        **more,
     )
-    # uvicorn raises Ctrl-C again after the server has shut down cleanly.
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 def load_app(settings: Settings, on_ready: Callable[[Generation], None] = lambda _: None) -> FastAPI:
@@ -59,8 +107,9 @@ def load_app(settings: Settings, on_ready: Callable[[Generation], None] = lambda
 
 def make_loader(settings: Settings) -> Loader:
     """What loads the generations that the settings name; raises ConfigError for a location that cannot be read."""
+    threads = settings.threads or max(1, usable_cores() // settings.workers)
     limits = BatchLimits(settings.max_batch, settings.max_wait_ms / 1000, settings.max_queue)
-    return Loader(open_store(settings.index_dir), Workers(settings.workers), limits, model_directory=settings.model_dir)
+    return Loader(open_store(settings.index_dir), Workers(threads), limits, model_directory=settings.model_dir)
 
 
 def open_port(settings: Settings) -> socket.socket:
@@ -77,8 +126,7 @@ def open_port(settings: Settings) -> socket.socket:
     return listener
 
 
-def _announce(settings: Settings, generation: Generation, listener: socket.socket) -> None:
+def _announce(settings: Settings, version: str, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     where = f"[{host}]" if ":" in host else host
-    version = generation.collection.version
     print(f"Serving {settings.index_dir} (version {version}) at http://{where}:{port}", flush=True)

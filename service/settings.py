@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from model.cores import usable_cores
 from model.errors import ConfigError
 
 PREFIX = "AAHR_"
@@ -53,10 +52,18 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes any free port.")
     workers: int = Field(
-        default_factory=usable_cores,
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that serve, each with its own model and in-process cache; the index is mapped once for "
+        "all. More than one pays where requests, not the model, keep a core busy.",
+    )
+    threads: int | None = Field(
+        default=None,
         ge=1,
         le=1024,
-        description="Threads that decode, encode and search; default: one per usable core.",
+        description="Threads of each process that decode, encode and search; default: the usable cores, shared among "
+        "the workers.",
     )
     max_batch: int = Field(default=16, ge=1, le=1024, description="Most texts that are encoded in one call.")
     max_wait_ms: float = Field(
