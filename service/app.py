@@ -1,39 +1,52 @@
 """The application: its routes, and the resources that live as long as it does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.routing import BaseRoute, Route
 
 from service.api.body import BodyLimit
 from service.api.deps import Resources, State
 from service.api.errors import install_error_handlers
-from service.api.routes import admin, health, info, items, page, search
+from service.api.routes import admin, health, info, items, metrics, page, search
 from service.api.schemas import ErrorAnswer
 from service.api.trust import HostNames, TrustedRequests
 from service.cache import Cache, warn_if_unreachable
 from service.core.engine import Engine
 from service.core.pool import WorkerPool
+from service.obs.metrics import Metrics
+from service.obs.middleware import Observed
 from service.obs.timing import Stopwatch
+from service.obs.tracing import Tracing
 from service.settings import Settings
 
 _DESCRIPTION = "Search images with a sentence, and captions with an image."
+_ROUTERS = tuple(part.router for part in (search, items, info, health, metrics, admin, page))
 
 
 def create_app(
-    settings: Settings, engine: Engine, cache: Cache, *, on_ready: Callable[[], None] = lambda: None
+    settings: Settings,
+    engine: Engine,
+    cache: Cache,
+    observed: Metrics | None = None,
+    tracing: Tracing | None = None,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The application around a loaded engine, which it warms up once started and closes on shutdown.
+    """The application around a loaded engine, which it warms up once started; on shutdown it closes whatever it got.
 
     `on_ready` is called once, as soon as both encoders are warm.
     """
+    observed = observed or Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        resources = Resources(settings, engine, cache, WorkerPool(settings.workers))
+        resources = Resources(settings, engine, cache, WorkerPool(settings.workers), observed)
+        observed.serve_generation(engine.index.version, engine.runtime.model_id)
         warming = asyncio.create_task(_warm(resources, on_ready))
         try:
             yield State(resources=resources)
@@ -42,6 +55,8 @@ def create_app(
             resources.pool.close()
             engine.close()
             await cache.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
     # Serves the documentation page without a CDN: the service may run offline.
     app = FastAPIOffline(
@@ -54,10 +69,20 @@ def create_app(
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(TrustedRequests, names=HostNames(settings))
+    # The last one added is the outermost: it sees what the others refuse.
+    app.add_middleware(Observed, metrics=observed, tracing=tracing, log_access=settings.logs_access)
     install_error_handlers(app)
-    for part in (search, items, info, health, admin, page):
-        app.include_router(part.router)
+    observed.expect_routes(_templates([*app.routes, *(route for router in _ROUTERS for route in router.routes)]))
+    for router in _ROUTERS:
+        app.include_router(router)
     return app
+
+
+def _templates(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, set[str]]]:
+    """The path template and the methods of every route; what is mounted has none."""
+    for route in routes:
+        if isinstance(route, Route):
+            yield route.path, set(route.methods or ())
 
 
 async def _warm(resources: Resources, on_ready: Callable[[], None]) -> None:

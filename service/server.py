@@ -10,6 +10,9 @@ from model.errors import ConfigError
 from service.app import create_app
 from service.cache import make_cache
 from service.core.engine import Engine
+from service.obs.logging import configure_logging
+from service.obs.metrics import Metrics
+from service.obs.tracing import make_tracing
 from service.settings import Settings, read_settings
 
 _BACKLOG = 2048
@@ -28,14 +31,17 @@ def serve(
     index or a model that cannot be used.
     """
     settings = read_settings(index_dir=index, model_dir=model_directory, host=host, port=port)
+    configure_logging(settings.log_format, settings.log_level)
+    tracing = make_tracing(settings.otlp_endpoint, settings.otlp_protocol)
     cache = make_cache(settings)
     engine = Engine.load(settings.index_dir, settings.model_dir, workers=settings.workers)
     listener = open_port(settings)
-    app = create_app(settings, engine, cache, on_ready=lambda: _announce(engine, listener))
+    app = create_app(settings, engine, cache, Metrics(), tracing, on_ready=lambda: _announce(engine, listener))
     config = uvicorn.Config(
         app,
+        # Requests are logged by the middleware, and uvicorn's other lines in the format of all.
         access_log=False,
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=_SHUTDOWN_S,
         server_header=False,
         # X-Forwarded-For is written by the client: trusting it would let anybody pose as a client on this machine.

@@ -9,6 +9,7 @@ from service.api.body import ParsedRequest, read_search_request
 from service.cache import Cache
 from service.core.engine import Engine
 from service.core.pool import WorkerPool
+from service.obs.metrics import Metrics
 from service.obs.timing import Stopwatch
 from service.settings import Settings
 
@@ -21,6 +22,7 @@ class Resources:
     engine: Engine
     cache: Cache
     pool: WorkerPool
+    metrics: Metrics
 
 
 class State(TypedDict):
@@ -35,8 +37,14 @@ def get_resources(request: Request) -> Resources:
     return resources
 
 
+async def get_stopwatch(request: Request) -> Stopwatch:
+    """The stopwatch that the outermost middleware has started."""
+    watch: Stopwatch = request.state.watch
+    return watch
+
+
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
-StopwatchDep = Annotated[Stopwatch, Depends(Stopwatch)]
+StopwatchDep = Annotated[Stopwatch, Depends(get_stopwatch)]
 
 
 async def get_search_request(request: Request, watch: StopwatchDep, resources: ResourcesDep) -> ParsedRequest:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from model.errors import AahrError
 from service.api.deps import ResourcesDep
 from service.api.errors import ForbiddenError, UnauthorizedError
 from service.api.schemas import Reloaded
@@ -43,7 +44,13 @@ async def reload(resources: ResourcesDep) -> Reloaded:
     409 if it cannot be used, for example because it belongs to another model; the old version then stays in service.
     """
     # Not in the worker pool: searches continue while the files are read.
-    old, new = await asyncio.to_thread(resources.engine.reload)
+    try:
+        old, new = await asyncio.to_thread(resources.engine.reload)
+    except AahrError:
+        resources.metrics.count_refusal()
+        raise
+    resources.metrics.count_swap()
+    resources.metrics.serve_generation(new.version, resources.engine.runtime.model_id)
     return Reloaded(old=index_ref(old), new=index_ref(new))
 
 
