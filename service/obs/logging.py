@@ -2,10 +2,11 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from functools import lru_cache
+from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from service.obs.context import current_request
 
@@ -17,6 +18,7 @@ _OURS = ("service", "index", "model")
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 # uvicorn repeats its message there with colours.
 _LEFT_OUT = (*RESERVED_ATTRS, "color_message")
+_ENCODER = JsonEncoder()
 
 
 class TextLines(logging.Formatter):
@@ -42,15 +44,26 @@ class JsonLines(JsonFormatter):
             "%(asctime)s %(levelname)s %(name)s %(message)s",
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "exception"},
             reserved_attrs=_LEFT_OUT,
+            json_serializer=_to_json,
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         return iso_time(record)
 
 
+def _to_json(fields: dict[str, Any], **_: object) -> str:
+    """With one encoder for all lines; json.dumps would make one for each."""
+    return _ENCODER.encode(fields)
+
+
 def iso_time(record: logging.LogRecord) -> str:
-    """When the line was logged, in UTC to the millisecond, such as 2026-11-27T09:30:00.125+00:00."""
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    """When the line was logged, in UTC to the millisecond, such as 2026-11-27T09:30:00.125Z."""
+    return f"{_iso_second(int(record.created))}.{int(record.created % 1 * 1000):03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def add_request(record: logging.LogRecord) -> bool:
@@ -78,3 +91,5 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | N
         logger.handlers.clear()
         logger.propagate = True
     logging.captureWarnings(True)
+    # No line shows them, and finding them out is a third of the cost of a record.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

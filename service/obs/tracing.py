@@ -58,9 +58,6 @@ def make_tracing(endpoint: str | None, protocol: str | None = None) -> Tracing |
 
 def _is_installed() -> bool:
     try:
-        return (
-            find_spec("opentelemetry.sdk.trace") is not None
-            and find_spec("opentelemetry.exporter.otlp.proto.http") is not None
-        )
+        return None not in (find_spec("opentelemetry.sdk.trace"), find_spec("opentelemetry.exporter.otlp.proto.http"))
     except ModuleNotFoundError:
         return False
