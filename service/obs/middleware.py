@@ -79,7 +79,8 @@ class Observed:
     def _route_of(self, scope: Scope) -> str:
         """The template of the matched route, such as /items/{id}: never the path, of which clients could make many."""
         route = getattr(scope.get("route"), "path", None)
-        # Starlette's own routes, such as /openapi.json, are not always named in the scope; they have no parameters.
+        # Not named in the scope are some routes without parameters, such as /openapi.json, and requests refused before
+        # they were routed; a path that is no template itself is "unmatched".
         template = scope["path"] if route is None else route
         return template if self._metrics.knows(template) else UNMATCHED
 

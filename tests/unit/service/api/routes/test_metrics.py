@@ -63,10 +63,12 @@ def test_a_search_is_counted_with_its_stages(client: TestClient) -> None:
     assert "aahr_http_requests_in_flight 1.0" in lines
 
 
-def test_what_is_refused_before_any_route_is_counted(client: TestClient) -> None:
-    assert client.get("/info", headers={"Host": "evil.example"}).status_code == 400
+@pytest.mark.parametrize(("path", "route"), [("/info", "/info"), ("/items/img_0", "unmatched")])
+def test_what_is_refused_before_it_is_routed_is_counted(client: TestClient, path: str, route: str) -> None:
+    """A path with a parameter in it has no template yet."""
+    assert client.get(path, headers={"Host": "evil.example"}).status_code == 400
     lines = client.get("/metrics").text.splitlines()
-    assert 'aahr_http_requests_total{method="GET",route="unmatched",status="400"} 1.0' in lines
+    assert f'aahr_http_requests_total{{method="GET",route="{route}",status="400"}} 1.0' in lines
 
 
 def test_reloads_are_counted_and_name_the_new_version(tmp_path: Path) -> None:
