@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -25,6 +26,7 @@ from service.obs.tracing import Tracing
 from service.settings import Settings
 
 _DESCRIPTION = "Search images with a sentence, and captions with an image."
+_RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}}
 _ROUTERS = tuple(part.router for part in (search, items, info, health, metrics, admin, page))
 
 
@@ -52,11 +54,7 @@ def create_app(
             yield State(resources=resources)
         finally:
             await warming
-            resources.pool.close()
-            engine.close()
-            await cache.close()
-            if tracing is not None:
-                await asyncio.to_thread(tracing.close)
+            await _close(resources, tracing)
 
     # Serves the documentation page without a CDN: the service may run offline.
     app = FastAPIOffline(
@@ -65,17 +63,22 @@ def create_app(
         description=_DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
-        responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
+        responses=_RESPONSES,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(TrustedRequests, names=HostNames(settings))
     # The last one added is the outermost: it sees what the others refuse.
     app.add_middleware(Observed, metrics=observed, tracing=tracing, log_access=settings.logs_access)
     install_error_handlers(app)
+    _add_routes(app, observed)
+    return app
+
+
+def _add_routes(app: FastAPI, observed: Metrics) -> None:
+    """FastAPI hides what it has included, so the templates are read from the routers."""
     observed.expect_routes(_templates([*app.routes, *(route for router in _ROUTERS for route in router.routes)]))
     for router in _ROUTERS:
         app.include_router(router)
-    return app
 
 
 def _templates(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, set[str]]]:
@@ -90,3 +93,11 @@ async def _warm(resources: Resources, on_ready: Callable[[], None]) -> None:
     await resources.pool.run(resources.engine.warm_up, Stopwatch())
     if not resources.engine.has_failed:
         on_ready()
+
+
+async def _close(resources: Resources, tracing: Tracing | None) -> None:
+    resources.pool.close()
+    resources.engine.close()
+    await resources.cache.close()
+    if tracing is not None:
+        await asyncio.to_thread(tracing.close)

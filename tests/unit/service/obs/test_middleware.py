@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from service.obs.context import current_request_id
 from service.obs.metrics import UNMATCHED, Metrics
@@ -100,6 +100,11 @@ def test_the_stopwatch_feeds_the_stages(client: TestClient, metrics: Metrics) ->
     assert value(metrics, "aahr_stage_duration_seconds_count", stage="cache") == 0
 
 
+async def receive() -> Message:
+    """Nobody sends a body."""
+    return {"type": "http.request"}
+
+
 def access_lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.name == "service.access"]
 
@@ -125,20 +130,37 @@ def test_no_access_lines_unless_asked_for(metrics: Metrics, caplog: pytest.LogCa
     assert access_lines(caplog) == []
 
 
+def bare_scope() -> Scope:
+    return {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-request-id", b"mine")]}
+
+
 def test_headers_that_responses_share_are_not_changed(metrics: Metrics) -> None:
     shared: Message = {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}
     sent: list[Message] = []
 
-    async def app(_scope: Scope, _receive: object, send: object) -> None:
-        await send(shared)  # type: ignore[operator]
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(shared)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-request-id", b"mine")]}
-    asyncio.run(Observed(app, metrics, log_access=False)(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(Observed(app, metrics, log_access=False)(bare_scope(), receive, send))
     assert sent[0]["headers"] == [(b"a", b"b"), (b"x-request-id", b"mine")]
     assert shared["headers"] == [(b"a", b"b")]
+
+
+def test_an_answer_that_breaks_off_is_a_failure(metrics: Metrics) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        raise RuntimeError("in mid-answer")
+
+    async def send(_: Message) -> None:
+        pass
+
+    with pytest.raises(RuntimeError, match="in mid-answer"):
+        asyncio.run(Observed(app, metrics, log_access=False)(bare_scope(), receive, send))
+    assert value(metrics, "aahr_http_requests_total", route=UNMATCHED, method="GET", status="500") == 1
+    assert value(metrics, "aahr_http_requests_in_flight") == 0
 
 
 def test_outside_of_a_request_there_is_no_id() -> None:
