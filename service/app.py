@@ -65,13 +65,17 @@ def create_app(
         redoc_url=None,
         responses=_RESPONSES,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(TrustedRequests, names=HostNames(settings))
-    # The last one added is the outermost: it sees what the others refuse.
-    app.add_middleware(Observed, metrics=observed, tracing=tracing, log_access=settings.logs_access)
+    _add_layers(app, settings, observed, tracing)
     install_error_handlers(app)
     _add_routes(app, observed)
     return app
+
+
+def _add_layers(app: FastAPI, settings: Settings, observed: Metrics, tracing: Tracing | None) -> None:
+    """The last one added is the outermost: it sees what the others refuse."""
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(TrustedRequests, names=HostNames(settings))
+    app.add_middleware(Observed, metrics=observed, tracing=tracing, log_access=settings.logs_access)
 
 
 def _add_routes(app: FastAPI, observed: Metrics) -> None:
