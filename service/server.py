@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
@@ -19,10 +20,16 @@ from service.cache import make_cache
 from service.core.batching import BatchLimits
 from service.core.budget import Workers
 from service.core.generation import Generation, Loader
+from service.obs.logging import configure_logging
+from service.obs.metrics import Metrics
+from service.obs.multiprocess import VARIABLE, forget_worker, prepare_directory
+from service.obs.observers import QueueObserver
+from service.obs.tracing import make_tracing
 from service.settings import Settings, read_settings, variable_of
 
 _BACKLOG = 2048
 _SHUTDOWN_S = 10
+_MEMORY = Path("/dev/shm")
 
 
 def serve(
@@ -39,6 +46,7 @@ def serve(
     """
     given = {"index_dir": index, "model_dir": model_directory, "host": host, "port": port, "workers": workers}
     settings = read_settings(**given)
+    configure_logging(settings.log_format, settings.log_level)
     if settings.workers > 1:
         _serve_from_many(settings, given)
         return
@@ -51,7 +59,9 @@ def serve(
 
 def worker_app() -> FastAPI:
     """The application of one of several workers, which finds the settings in its environment."""
-    return load_app(read_settings())
+    settings = read_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    return load_app(settings)
 
 
 def _serve_from_many(settings: Settings, given: Mapping[str, object]) -> None:
@@ -64,20 +74,31 @@ def _serve_from_many(settings: Settings, given: Mapping[str, object]) -> None:
     loader.workers.close()
     listener = open_port(settings)
     os.environ.update({variable_of(name): str(value) for name, value in given.items() if value is not None})
-    config = _config("service.server:worker_app", factory=True, workers=settings.workers)
-    _Workers(config, [listener], lambda: _announce(settings, version, listener)).run()
+    # In memory where there is such a place: a full disk under a mapped file ends the process that writes to it.
+    with TemporaryDirectory(prefix="aahr-metrics-", dir=_MEMORY if _MEMORY.is_dir() else None) as shared:
+        prepare_directory(Path(shared))
+        os.environ[VARIABLE] = shared
+        config = _config("service.server:worker_app", factory=True, workers=settings.workers)
+        _Workers(config, [listener], Path(shared), lambda: _announce(settings, version, listener)).run()
 
 
 class _Workers(Multiprocess):
-    """Says once that all workers are ready."""
+    """Says once that all workers are ready, and takes those that have ended out of the metrics."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], shared: Path, on_ready: Callable[[], None]
+    ) -> None:
         super().__init__(config, sockets)
+        self._shared = shared
         self._on_ready: Callable[[], None] | None = on_ready
 
     def keep_subprocess_alive(self) -> None:
         """Called twice a second."""
+        before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            if pid is not None:
+                forget_worker(self._shared, pid)
         if self._on_ready is not None and all(process.is_ready(timeout=1) for process in self.processes):
             self._on_ready()
             self._on_ready = None
@@ -87,8 +108,9 @@ def _config(app: FastAPI | str, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
+        # Requests are logged by the middleware, and uvicorn's other lines in the format of all.
         access_log=False,
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=_SHUTDOWN_S,
         server_header=False,
         # X-Forwarded-For is written by the client: trusting it would let anybody pose as a client on this machine.
@@ -99,17 +121,25 @@ def _config(app: FastAPI | str, **more: Any) -> uvicorn.Config:
 
 def load_app(settings: Settings, on_ready: Callable[[Generation], None] = lambda _: None) -> FastAPI:
     """The application with its model and index loaded and checked; raises as `serve`, but for the port."""
+    tracing = make_tracing(settings.otlp_endpoint, settings.otlp_protocol)
+    metrics = Metrics()
     cache = make_cache(settings)
-    loader = make_loader(settings)
+    loader = make_loader(settings, metrics)
     first = loader.load()
-    return create_app(settings, loader, first, cache, on_ready=lambda: on_ready(first))
+    return create_app(settings, loader, first, cache, metrics, tracing, on_ready=lambda: on_ready(first))
 
 
-def make_loader(settings: Settings) -> Loader:
+def make_loader(settings: Settings, observer: QueueObserver | None = None) -> Loader:
     """What loads the generations that the settings name; raises ConfigError for a location that cannot be read."""
     threads = settings.threads or max(1, usable_cores() // settings.workers)
     limits = BatchLimits(settings.max_batch, settings.max_wait_ms / 1000, settings.max_queue)
-    return Loader(open_store(settings.index_dir), Workers(threads), limits, model_directory=settings.model_dir)
+    return Loader(
+        open_store(settings.index_dir),
+        Workers(threads),
+        limits,
+        model_directory=settings.model_dir,
+        observer=observer,
+    )
 
 
 def open_port(settings: Settings) -> socket.socket:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.errors import ConfigError
+from service.obs.logging import LogFormat, LogLevel
 
 PREFIX = "AAHR_"
 
@@ -103,6 +104,30 @@ class Settings(BaseSettings):
     )
     cache_ttl_s: int = Field(default=3600, ge=1, description="How many seconds a cached result is kept.")
     cache_bytes: int = Field(default=64_000_000, ge=0, description="Maximum size of the in-process cache in bytes.")
+    log_format: LogFormat = Field(
+        default="text", description="How the log is written: text, or json with one object a line."
+    )
+    log_level: LogLevel = Field(
+        default="info", description="The least level of the service's log lines: debug, info, warning or error."
+    )
+    access_log: bool | None = Field(
+        default=None, description="Whether every request is logged, at info; default: where the format is json."
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Where traces are sent, such as http://collector:4318 (OTLP over HTTP); default: nowhere.",
+    )
+    otlp_protocol: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL",
+        description="http/protobuf, the one protocol of traces that is spoken.",
+    )
+
+    @property
+    def logs_access(self) -> bool:
+        """Whether every request is logged."""
+        return self.log_format == "json" if self.access_log is None else self.access_log
 
 
 def variable_of(field: str) -> str:

@@ -26,6 +26,7 @@ from model.errors import (
 )
 from service.api.schemas import ErrorAnswer, ErrorDetail
 from service.core.errors import InvalidField, NotReadyError, OverloadedError
+from service.obs.context import current_request_id
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +200,10 @@ def _on_disconnect(_request: Request, _error: Exception) -> Response:
 def _on_unexpected(_request: Request, _error: Exception) -> Response:
     """Starlette re-raises the exception once this has been sent, and the server logs it with its traceback."""
     message = "the service failed unexpectedly; see its log"
-    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
+    # This response is sent outside of the middleware that writes the header on all others.
+    request_id = current_request_id()
+    headers = {"X-Request-Id": request_id} if request_id else None
+    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message, headers=headers)
 
 
 def _printable(text: str) -> str:
