@@ -8,12 +8,11 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.api.answers import Answers
-from service.api.body import BodyLimit
 from service.api.deps import Resources, State
 from service.api.errors import install_error_handlers
+from service.api.protection import protect
 from service.api.routes import admin, health, info, items, page, search
 from service.api.schemas import ErrorAnswer
-from service.api.trust import HostNames, TrustedRequests
 from service.cache import Cache, warn_if_unreachable
 from service.core.generation import Generation, Loader
 from service.core.generations import Generations
@@ -46,6 +45,8 @@ def create_app(
             await generations.close()
             loader.workers.close()
             await cache.close()
+            if rates is not None:
+                await rates.close()
 
     # Serves the documentation page without a CDN: the service may run offline.
     app = FastAPIOffline(
@@ -56,8 +57,7 @@ def create_app(
         redoc_url=None,
         responses={"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}},
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(TrustedRequests, names=HostNames(settings))
+    rates = protect(app, settings)
     install_error_handlers(app)
     for part in (search, items, info, health, admin, page):
         app.include_router(part.router)

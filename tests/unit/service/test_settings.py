@@ -94,8 +94,9 @@ def test_workers_are_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch)
 def expected_row(field: str) -> str:
     """The line of the README's table for a field of Settings."""
     info = Settings.model_fields[field]
-    has_default = not info.is_required() and info.default_factory is None and info.default not in (None, frozenset())
-    default = "required" if info.is_required() else f"`{info.default}`" if has_default else ""
+    shown = ",".join(sorted(map(str, info.default))) if isinstance(info.default, frozenset) else info.default
+    has_default = not info.is_required() and info.default_factory is None and shown not in (None, "", ())
+    default = "required" if info.is_required() else f"`{shown}`" if has_default else ""
     return f"| `{variable_of(field)}` | {default} | {info.description} |"
 
 
