@@ -139,6 +139,7 @@ class Settings(BaseSettings):
     api_keys: Keys = Field(
         default=(),
         repr=False,
+        exclude=True,
         description="API keys, separated by commas or line breaks, each as NAME:SCOPE:KEY with the scope search, write "
         "or admin and a KEY of at least 16 characters. Without any, only clients on this machine may change things.",
     )
@@ -148,6 +149,7 @@ class Settings(BaseSettings):
     admin_token: Token = Field(
         default=None,
         repr=False,
+        exclude=True,
         description="A key named admin with the scope admin; kept for deployments from before AAHR_API_KEYS.",
     )
     allow_anonymous: bool = Field(

@@ -25,6 +25,7 @@ class RequestLimits:
         self._timeout_s = timeout_s
         self._max_concurrency = max_concurrency
         self._in_progress = 0
+        self._deadlines = _Deadlines(timeout_s)
 
     @property
     def in_progress(self) -> int:
@@ -46,14 +47,17 @@ class RequestLimits:
 
     async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = _Exchange(receive, send)
+        self._deadlines.start(exchange)
         try:
-            async with asyncio.timeout(self._timeout_s) as deadline:
-                await self._app(scope, exchange.receive, exchange.send)
-        except TimeoutError:
-            if not deadline.expired():
+            await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            # Only the deadline's own cancellation ends here; that of the server, at its shutdown, goes on.
+            if not exchange.has_expired or exchange.task.uncancel() > 0:
                 raise
             if not exchange.has_answered:
                 await aahr_error_response(self._error(exchange))(scope, receive, send)
+        finally:
+            self._deadlines.end(exchange)
 
     def _error(self, exchange: "_Exchange") -> AahrError:
         if exchange.awaits_body:
@@ -62,11 +66,16 @@ class RequestLimits:
 
 
 class _Exchange:
-    """What has been received and sent of one request and its answer."""
+    """One request and its answer: what has been received and sent of them, and by which task."""
 
-    __slots__ = ("_receive", "_send", "_whole_body", "awaits_body", "has_answered")
+    __slots__ = ("_receive", "_send", "_whole_body", "awaits_body", "due", "has_answered", "has_expired", "task")
 
     def __init__(self, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.due = 0.0
+        self.has_expired = False
         self._receive = receive
         self._send = send
         self._whole_body = False
@@ -84,3 +93,35 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         self.has_answered = True
         await self._send(message)
+
+
+class _Deadlines:
+    """Cancels exchanges that last longer than `timeout_s`, with one timer for all: the oldest is always due first."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._running: dict[_Exchange, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, exchange: _Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        exchange.due = loop.time() + self._timeout_s
+        self._running[exchange] = None
+        if self._timer is None:
+            self._timer = loop.call_at(exchange.due, self._expire, loop)
+
+    def end(self, exchange: _Exchange) -> None:
+        self._running.pop(exchange, None)
+        if not self._running and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer, now = None, loop.time()
+        for exchange in list(self._running):
+            if exchange.due > now:
+                self._timer = loop.call_at(exchange.due, self._expire, loop)
+                return
+            del self._running[exchange]
+            exchange.has_expired = True
+            exchange.task.cancel()

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -30,6 +29,9 @@ TIMEOUT_S = 0.05
 PAUSE_S = 3.0
 CONNECTIONS = 32
 MAX_CLIENTS = 100_000
+
+
+_Storage = MemoryStorage | RedisStorage
 
 
 class Window(NamedTuple):
@@ -92,40 +94,40 @@ class RateLimit:
         timeout_s: float = TIMEOUT_S,
         pause_s: float = PAUSE_S,
     ) -> None:
-        self._limits = tuple(limits)
-        self._clock = clock
+        # The shortest first: what it refuses does not count against the longer ones.
+        self._limits = tuple(sorted(limits, key=lambda limit: limit.get_expiry()))
         self._timeout_s = timeout_s
-        self._local = SlidingWindowCounterRateLimiter(RecentWindows(clock=clock))
+        self._local = RecentWindows(clock=clock)
         self._breaker = Breaker(pause_s, max_lag_s=timeout_s, trial_s=4 * timeout_s)
         self._free = asyncio.Semaphore(CONNECTIONS)
         self._pool = None if redis_url is None else _connection_pool(redis_url, timeout_s)
-        self._shared = None if self._pool is None else SlidingWindowCounterRateLimiter(_redis_storage(self._pool))
+        self._shared = None if self._pool is None else _redis_storage(self._pool)
 
     async def count(self, client: str) -> None:
         """Raises RateLimited where the client has sent as many requests as it may."""
         for limit in self._limits:
-            counter = self._local
-            accepted = await self._count_in_redis(limit, client)
+            storage: _Storage = self._local
+            accepted = None
+            if self._shared is not None:
+                accepted, storage = await self._count_in_redis(self._shared, limit, client), self._shared
             if accepted is None:
-                accepted = await counter.hit(limit, client)
-            elif self._shared is not None:
-                counter = self._shared
+                accepted, storage = await _hit(self._local, limit, client), self._local
             if not accepted:
-                raise await self._refusal(limit, client, counter)
+                raise await self._refusal(limit, client, storage)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
         if self._pool is not None:
             await self._pool.disconnect()
 
-    async def _count_in_redis(self, limit: RateLimitItem, client: str) -> bool | None:
+    async def _count_in_redis(self, storage: RedisStorage, limit: RateLimitItem, client: str) -> bool | None:
         """None where Redis is not asked, or does not answer in time."""
-        if self._shared is None or self._free.locked() or not self._breaker.allows():
+        if self._free.locked() or not self._breaker.allows():
             return None
         async with self._free:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    accepted = await self._shared.hit(limit, client)
+                    accepted = await _hit(storage, limit, client)
             except (RedisError, OSError, TimeoutError) as error:
                 self._breaker.failed()
                 log.warning("Redis is not available, each process counts the requests of clients itself: %s", error)
@@ -133,28 +135,42 @@ class RateLimit:
         self._breaker.succeeded()
         return accepted
 
-    async def _refusal(
-        self, limit: RateLimitItem, client: str, counter: SlidingWindowCounterRateLimiter
-    ) -> RateLimited:
-        now = self._clock()
+    async def _refusal(self, limit: RateLimitItem, client: str, storage: _Storage) -> RateLimited:
         try:
             async with asyncio.timeout(self._timeout_s):
-                reset, remaining = await counter.get_window_stats(limit, client)
+                counts = await storage.get_sliding_window(limit.key_for(client), limit.get_expiry())
         except (RedisError, OSError, TimeoutError):
-            reset, remaining = now + limit.get_expiry(), 0
-        wait_s = max(1, math.ceil(reset - now))
+            counts = (0, 0.0, limit.amount, 2.0 * limit.get_expiry())
+        wait_s = math.floor(seconds_to_wait(limit, *counts)) + 1
         headers = {
             "Retry-After": str(wait_s),
             "X-RateLimit-Limit": str(limit.amount),
-            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Remaining": "0",
             "X-RateLimit-Reset": str(wait_s),
         }
-        return RateLimited(f"more than {limit}; try again in {wait_s} s", headers)
+        return RateLimited(f"more requests than {limit}; try again in {wait_s} s", headers)
+
+
+def seconds_to_wait(limit: RateLimitItem, before: int, before_left_s: float, now: int, now_left_s: float) -> float:
+    """How long a client that is refused has to wait, and a moment longer, for its next request to be accepted.
+
+    `before` requests of the last period count less and less during `before_left_s`; the `now` requests of this period
+    count in full until it ends, a period before `now_left_s`.
+    """
+    period = limit.get_expiry()
+    free = limit.amount - now
+    if free > 0 and before > 0:
+        return max(0.0, before_left_s - free * period / before)
+    return max(0.0, now_left_s - period)
 
 
 def parse_rates(text: str) -> tuple[RateLimitItem, ...]:
     """Limits such as 100/second, or 6000/minute;100000/day. Raises ValueError."""
     return tuple(parse_many(text))
+
+
+async def _hit(storage: _Storage, limit: RateLimitItem, client: str) -> bool:
+    return await storage.acquire_sliding_window_entry(limit.key_for(client), limit.amount, limit.get_expiry())
 
 
 def _connection_pool(url: str, timeout_s: float) -> ConnectionPool:
