@@ -10,11 +10,13 @@ from fastapi import FastAPI
 
 from index.collection.open import open_store
 from model.errors import ConfigError
+from service.api.auth import Gate
 from service.app import create_app
 from service.cache import make_cache
 from service.core.batching import BatchLimits
 from service.core.budget import Workers
 from service.core.generation import Generation, Loader
+from service.protocol import LimitedProtocol
 from service.settings import Settings, read_settings
 
 _BACKLOG = 2048
@@ -37,6 +39,9 @@ def serve(
     listener = open_port(settings)
     config = uvicorn.Config(
         app,
+        http=LimitedProtocol,
+        # There is none to speak to, and its connections would pass by every limit.
+        ws="none",
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=_SHUTDOWN_S,
@@ -51,6 +56,8 @@ def serve(
 
 def load_app(settings: Settings, on_ready: Callable[[Generation], None] = lambda _: None) -> FastAPI:
     """The application with its model and index loaded and checked; raises as `serve`, but for the port."""
+    # Refused at once, and not after the model has been loaded.
+    Gate.of(settings)
     cache = make_cache(settings)
     loader = make_loader(settings)
     first = loader.load()
