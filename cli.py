@@ -158,15 +158,18 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; default: AAHR_PORT, else 8000.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that serve; default: AAHR_WORKERS, else 1.")
+    ] = None,
 ) -> None:
     """Serve an index over HTTP.
 
-    Settings without an option are environment variables: AAHR_WORKERS, AAHR_MAX_BODY_BYTES, AAHR_ADMIN_TOKEN,
-    AAHR_ALLOWED_HOSTS, REDIS_URL, AAHR_CACHE_TTL_S and AAHR_CACHE_BYTES. The README describes each of them.
+    Settings without an option are environment variables, such as REDIS_URL and AAHR_API_KEYS; the README describes
+    each of them.
     """
     from service.server import serve as serve_http
 
-    serve_http(index=index, model_directory=model, host=host, port=port)
+    serve_http(index=index, model_directory=model, host=host, port=port, workers=workers)
 
 
 @app.command()

@@ -11,10 +11,10 @@ from limits import parse_many
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from model.cores import usable_cores
 from model.errors import ConfigError
 from model.preprocess import FORMATS
 from service.credentials import ApiKey, admin_key, parse_keys, read_keys, read_secret
+from service.obs.logging import LogFormat, LogLevel
 
 PREFIX = "AAHR_"
 
@@ -99,10 +99,18 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes any free port.")
     workers: int = Field(
-        default_factory=usable_cores,
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that serve, each with its own model and in-process cache; the index is mapped once for "
+        "all. More than one pays where requests, not the model, keep a core busy.",
+    )
+    threads: int | None = Field(
+        default=None,
         ge=1,
         le=1024,
-        description="Threads that decode, encode and search; default: one per usable core.",
+        description="Threads of each process that decode, encode and search; default: the usable cores, shared among "
+        "the workers.",
     )
     max_batch: int = Field(default=16, ge=1, le=1024, description="Most texts that are encoded in one call.")
     max_wait_ms: float = Field(
@@ -190,6 +198,30 @@ class Settings(BaseSettings):
     )
     cache_ttl_s: int = Field(default=3600, ge=1, description="How many seconds a cached result is kept.")
     cache_bytes: int = Field(default=64_000_000, ge=0, description="Maximum size of the in-process cache in bytes.")
+    log_format: LogFormat = Field(
+        default="text", description="How the log is written: text, or json with one object a line."
+    )
+    log_level: LogLevel = Field(
+        default="info", description="The least level of the service's log lines: debug, info, warning or error."
+    )
+    access_log: bool | None = Field(
+        default=None, description="Whether every request is logged, at info; default: where the format is json."
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Where traces are sent, such as http://collector:4318 (OTLP over HTTP); default: nowhere.",
+    )
+    otlp_protocol: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL",
+        description="http/protobuf, the one protocol of traces that is spoken.",
+    )
+
+    @property
+    def logs_access(self) -> bool:
+        """Whether every request is logged."""
+        return self.log_format == "json" if self.access_log is None else self.access_log
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from service.cache import Cache
 from service.core.budget import Workers
 from service.core.generations import Generations
 from service.core.searcher import Searcher
+from service.obs.metrics import Metrics
 from service.obs.timing import Stopwatch
 from service.settings import Settings
 
@@ -24,6 +25,7 @@ class Resources:
     answers: Answers
     cache: Cache
     workers: Workers
+    metrics: Metrics
 
 
 class State(TypedDict):
@@ -32,11 +34,17 @@ class State(TypedDict):
     resources: Resources
 
 
-def get_resources(request: Request) -> Resources:
+async def get_resources(request: Request) -> Resources:
     """The resources of the lifespan."""
     resources: Resources = request.state.resources
     return resources
 
 
+async def get_stopwatch(request: Request) -> Stopwatch:
+    """The stopwatch that the outermost middleware has started."""
+    watch: Stopwatch = request.state.watch
+    return watch
+
+
 ResourcesDep = Annotated[Resources, Depends(get_resources)]
-StopwatchDep = Annotated[Stopwatch, Depends(Stopwatch)]
+StopwatchDep = Annotated[Stopwatch, Depends(get_stopwatch)]

@@ -27,6 +27,7 @@ from model.errors import (
 from service.api.headers import default_headers
 from service.api.schemas import ErrorAnswer, ErrorDetail
 from service.core.errors import InvalidField, NotReadyError, OverloadedError
+from service.obs.context import current_request_id
 
 log = logging.getLogger(__name__)
 
@@ -272,8 +273,11 @@ def _on_disconnect(_request: Request, _error: Exception) -> Response:
 def _on_unexpected(_request: Request, _error: Exception) -> Response:
     """Starlette re-raises the exception once this has been sent, and the server logs it with its traceback."""
     message = "the service failed unexpectedly; see its log"
-    # It is sent outside of all middleware, so that nothing else adds these.
+    # This response is sent outside of the middleware that writes these headers on all others.
     headers = {name.decode(): value.decode() for name, value in default_headers().items()}
+    request_id = current_request_id()
+    if request_id:
+        headers["X-Request-Id"] = request_id
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message, headers=headers)
 
 

@@ -70,7 +70,8 @@ class TrustedRequests:
         await self._app(scope, receive, send)
 
     def _check(self, method: str, headers: Headers) -> None:
-        host = headers.get("host", "")
+        hosts = headers.getlist("host")
+        host = hosts[0] if len(hosts) == 1 else ", ".join(hosts)  # of two, a proxy may have looked at the other one
         name = host_name(host)
         if name is None or not self._names.include(name):
             raise UntrustedHost(f"the host {host!r:.80} is not served; add it to AAHR_ALLOWED_HOSTS if it should be")

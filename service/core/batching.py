@@ -10,10 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from service.core.budget import Workers
 from service.core.errors import OverloadedError
+from service.obs.observers import Owner, QueueObserver, Stage
 from service.obs.timing import Stopwatch
 
 Item = TypeVar("Item")
@@ -21,29 +22,6 @@ Result = TypeVar("Result")
 
 # Of the time that a batch takes, how much the newest one counts in the estimate of when to come again.
 _NEWEST = 0.2
-
-
-class BatchObserver(Protocol):
-    """Who counts batches and what waits; the default counts nothing."""
-
-    def batch(self, owner: str, size: int) -> None: ...
-
-    def waiting(self, owner: str, items: int) -> None: ...
-
-    def rejected(self, owner: str) -> None: ...
-
-
-class Unobserved:
-    """Counts nothing."""
-
-    def batch(self, owner: str, size: int) -> None:
-        """Ignored."""
-
-    def waiting(self, owner: str, items: int) -> None:
-        """Ignored."""
-
-    def rejected(self, owner: str) -> None:
-        """Ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +52,23 @@ class BatchOwner(Generic[Item, Result]):
 
     def __init__(
         self,
-        name: str,
+        name: Owner,
         work: Callable[[Sequence[Item]], Sequence[Result]],
         workers: Workers,
         limits: BatchLimits,
         *,
-        part: str,
+        stage: Stage,
         size_of: Callable[[Item], int] | None = None,
-        observer: BatchObserver | None = None,
+        observer: QueueObserver | None = None,
     ) -> None:
-        """`part` is the name that the time of the work has in a stopwatch."""
+        """`stage` is what the time of the work is called in a stopwatch."""
         self._name = name
         self._work = work
         self._workers = workers
         self._limits = limits
-        self._part = part
+        self._stage = stage
         self._size_of = size_of
-        self._observer = observer or Unobserved()
+        self._observer = observer
         self._waiting: deque[_Entry[Item, Result]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._woken = False
@@ -103,13 +81,14 @@ class BatchOwner(Generic[Item, Result]):
         An item whose caller is cancelled while it waits is not worked on.
         """
         if len(self._waiting) >= self._limits.max_queue:
-            self._observer.rejected(self._name)
+            if self._observer is not None:
+                self._observer.count_rejection(self._name)
             raise OverloadedError(
                 f"{len(self._waiting)} {self._name} items are waiting already; try again later", self._clears_in_s()
             )
         entry = _Entry[Item, Result](item, watch, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
-        self._observer.waiting(self._name, len(self._waiting))
+        self._count_waiting()
         self._wake_soon()
         return await entry.answer
 
@@ -117,6 +96,10 @@ class BatchOwner(Generic[Item, Result]):
         """Wait until nothing is being worked on."""
         while self._running:
             await asyncio.wait(self._running)
+
+    def _count_waiting(self) -> None:
+        if self._observer is not None:
+            self._observer.set_queue_length(self._name, len(self._waiting))
 
     def _clears_in_s(self) -> float:
         rounds = math.ceil(len(self._waiting) / (self._limits.max_batch * self._limits.lanes))
@@ -163,11 +146,12 @@ class BatchOwner(Generic[Item, Result]):
         batch = wanted[: self._limits.max_batch]
         taken = set(map(id, batch))
         self._waiting = deque(e for e in self._waiting if id(e) not in taken and not e.answer.done())
-        self._observer.waiting(self._name, len(self._waiting))
+        self._count_waiting()
         return batch
 
     async def _run(self, batch: Sequence[_Entry[Item, Result]]) -> None:
-        self._observer.batch(self._name, len(batch))
+        if self._observer is not None:
+            self._observer.observe_batch(self._name, len(batch))
         try:
             started, results = await self._workers.run(lambda: self._timed([entry.item for entry in batch]))
         except Exception as error:
@@ -180,7 +164,7 @@ class BatchOwner(Generic[Item, Result]):
         self._batch_s += _NEWEST * (finished - batch[0].since - self._batch_s)
         for entry, result in zip(batch, results, strict=True):
             entry.watch.add("queue", started - entry.since)
-            entry.watch.add(self._part, finished - started)
+            entry.watch.add(self._stage, finished - started)
             if not entry.answer.done():
                 entry.answer.set_result(result)
 

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from model.cores import usable_cores
@@ -35,7 +36,8 @@ class Workers:
                 watch.add("queue", time.perf_counter() - submitted)
             return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, started)
+        # With the context of the request, so that what the thread logs carries its id.
+        return await asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, started)
 
     def close(self) -> None:
         """Finish the work that has started, drop the rest."""

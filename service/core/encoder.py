@@ -12,10 +12,11 @@ from index.items import Modality
 from model.errors import InvalidInput
 from model.preprocess import decode_image, prepare_image
 from model.runtime import IMAGE_CHUNK, Runtime
-from service.core.batching import BatchLimits, BatchObserver, BatchOwner
+from service.core.batching import BatchLimits, BatchOwner
 from service.core.budget import Workers
 from service.core.errors import NotReadyError, OverloadedError
 from service.core.query import Embedded
+from service.obs.observers import QueueObserver
 from service.obs.timing import Stopwatch
 
 Item = TypeVar("Item")
@@ -33,7 +34,7 @@ class Encoder:
     """
 
     def __init__(
-        self, runtime: Runtime, workers: Workers, limits: BatchLimits, observer: BatchObserver | None = None
+        self, runtime: Runtime, workers: Workers, limits: BatchLimits, observer: QueueObserver | None = None
     ) -> None:
         self.runtime = runtime
         self._workers = workers
@@ -43,9 +44,9 @@ class Encoder:
         # Activations of more images than this leave the processor's cache: larger batches are no faster.
         images = replace(texts, max_batch=limits.max_batch if runtime.on_gpu else 2 * IMAGE_CHUNK)
         self._texts = BatchOwner(
-            "text", self._embed_texts, workers, texts, part="encode", size_of=len, observer=observer
+            "text", self._embed_texts, workers, texts, stage="encode", size_of=len, observer=observer
         )
-        self._images = BatchOwner("image", self._embed_images, workers, images, part="encode", observer=observer)
+        self._images = BatchOwner("image", self._embed_images, workers, images, stage="encode", observer=observer)
 
     @property
     def failure(self) -> str | None:

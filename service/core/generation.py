@@ -14,10 +14,11 @@ from index.queries import check_model, search_unique
 from model.artifact import load_model_artifact
 from model.errors import ArtifactCorrupt
 from model.runtime import Runtime
-from service.core.batching import BatchLimits, BatchObserver, BatchOwner
+from service.core.batching import BatchLimits, BatchOwner
 from service.core.budget import Workers
 from service.core.encoder import Encoder
 from service.core.query import Embedding
+from service.obs.observers import QueueObserver
 
 # How far the score of an item with itself may be from 1, and how many items are tried.
 _NOISE = 1e-3
@@ -116,7 +117,7 @@ class Loader:
         limits: BatchLimits,
         *,
         model_directory: Path | None = None,
-        observer: BatchObserver | None = None,
+        observer: QueueObserver | None = None,
     ) -> None:
         """`model_directory`: where the model lies, if not where the index remembers it."""
         self.store = store
@@ -168,7 +169,7 @@ class Loader:
             max_queue=self._limits.max_queue,
             lanes=self.workers.threads,
         )
-        return BatchOwner("search", search, self.workers, limits, part="search", observer=self._observer)
+        return BatchOwner("search", search, self.workers, limits, stage="search", observer=self._observer)
 
 
 def search_together(collection: Collection, lookups: Sequence[Lookup]) -> list[list[Hit]]:

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from model.errors import AahrError
 from service.core.errors import NotReadyError
 from service.core.generation import Generation, Loader
+from service.obs.observers import GenerationObserver
 
 log = logging.getLogger(__name__)
 
@@ -17,24 +18,6 @@ class Swap(NamedTuple):
 
     old: Generation
     new: Generation
-
-
-class GenerationObserver(Protocol):
-    """Who is told of swaps; the default tells nobody."""
-
-    def swapped(self, version: str, model_id: str) -> None: ...
-
-    def refused(self) -> None: ...
-
-
-class Untold:
-    """Tells nobody."""
-
-    def swapped(self, version: str, model_id: str) -> None:
-        """Ignored."""
-
-    def refused(self) -> None:
-        """Ignored."""
 
 
 class Generations:
@@ -47,12 +30,12 @@ class Generations:
     def __init__(self, loader: Loader, first: Generation, observer: GenerationObserver | None = None) -> None:
         self._loader = loader
         self._current = first
-        self._observer = observer or Untold()
+        self._observer = observer
         self._changing = asyncio.Lock()
         self._closing: set[asyncio.Future[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._refused: str | None = None
-        self._observer.swapped(first.collection.version, first.encoder.runtime.model_id)
+        self._tell()
 
     @property
     def current(self) -> Generation:
@@ -113,13 +96,20 @@ class Generations:
             new = await asyncio.to_thread(self._loader.load, old)
         except AahrError as error:
             self._refused = error.code
-            self._observer.refused()
+            if self._observer is not None:
+                self._observer.count_refusal()
             log.warning("the published version is refused, %s serves on: %s", old.collection.version, error.with_detail)
             raise
         self._current, self._refused = new, None
-        self._observer.swapped(new.collection.version, new.encoder.runtime.model_id)
+        if self._observer is not None:
+            self._observer.count_swap()
+        self._tell()
         old.retire(lambda: self._close_aside(old))
         return Swap(old, new)
+
+    def _tell(self) -> None:
+        if self._observer is not None:
+            self._observer.serve_generation(self._current.collection.version, self._current.encoder.runtime.model_id)
 
     def _close_aside(self, generation: Generation) -> None:
         closing = asyncio.ensure_future(asyncio.to_thread(generation.close))

@@ -8,13 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from model.onnx_session import OUTPUTS, OnnxSession
 from model.preprocess import decode_image, prepare_images
 from model.runtime import Runtime
+from model.tokens import TOKEN_INPUTS, rows_of, token_feeds
 from tests.conftest import PROJECT
 from training.checkpoint import open_checkpoint
 from training.data.karpathy import load_karpathy
 from training.evaluate import evaluate
 from training.export import export
+from training.export.variants import write_int8
 from training.metrics import retrieval_metrics
 
 CHECKPOINT = PROJECT / "checkpoints" / "mini"
@@ -65,6 +68,31 @@ def test_the_exported_default_has_the_figures_of_its_card(flickr8k: Path, export
 
 
 Floats = NDArray[np.float32]
+
+
+@pytest.mark.parametrize("eight_bits", [False, True], ids=["fp32", "int8"])
+def test_a_text_alone_is_embedded_as_it_is_among_others(exported: Path, tmp_path: Path, eight_bits: bool) -> None:
+    """In 8 bits too: each row is quantised by its own range, never by that of its batch."""
+    graph = exported / "text.onnx"
+    if eight_bits:
+        graph = tmp_path / "text.onnx"
+        write_int8(exported / "text.onnx", graph)
+    texts = ["a", "two dogs run on a beach", "a man in a red shirt " * 8, "a child on a swing", "snow " * 40] * 3
+    with Runtime.load(exported, workers=1) as runtime:
+        feeds = token_feeds(runtime.tokenizer(texts))
+    session = OnnxSession(graph, inputs=TOKEN_INPUTS, dimension=runtime.dimension)
+    together = session.run(feeds, OUTPUTS[:1])[0]
+    alone = [session.run(rows_of(feeds, np.array([row])), OUTPUTS[:1])[0][0] for row in range(len(texts))]
+    assert np.abs(together - np.stack(alone)).max() < 1e-5
+
+
+def test_an_image_alone_is_embedded_as_it_is_among_others(exported: Path) -> None:
+    with Runtime.load(exported, workers=1) as runtime:
+        size = runtime.image_preprocessing.size
+        pixels = np.random.default_rng(0).normal(size=(4, 3, size, size)).astype(np.float32)
+        together = runtime.encode_pixels(pixels)
+        alone = np.concatenate([runtime.encode_pixels(pixels[row : row + 1]) for row in range(4)])
+    assert np.abs(together - alone).max() < 1e-5
 
 
 def cells_of(runtime: Runtime, paths: tuple[Path, ...]) -> Floats:

@@ -111,7 +111,7 @@ def test_every_python_module_is_installed() -> None:
 def test_extras_take_torch_out_of_serving_and_one_build_each() -> None:
     project = settings()["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"cpu", "gpu", "train", "milvus", "coco", "ray", "bench", "dev"}
+    assert set(extras) == {"cpu", "gpu", "train", "milvus", "coco", "ray", "otel", "bench", "dev"}
     assert [requirement.split(">")[0] for requirement in extras["cpu"]] == ["faiss-cpu", "onnxruntime"]
     assert [requirement.split(">")[0] for requirement in extras["gpu"]] == ["faiss-gpu", "onnxruntime-gpu"]
     everywhere = [*project["dependencies"], *extras["dev"], *extras["cpu"], *extras["gpu"]]

@@ -10,7 +10,7 @@ from model.errors import AahrError
 from service.api.answers import Answers
 from service.api.body import JSON, media_type, parse_fields, read_search_request
 from service.api.connection import while_connected
-from service.api.deps import Resources, ResourcesDep, StopwatchDep, get_resources
+from service.api.deps import Resources, ResourcesDep, StopwatchDep
 from service.api.errors import aahr_error_response
 from service.api.schemas import BatchAnswer, BatchRequest, SearchAnswer, SearchRequest
 from service.core.generation import Generation
@@ -42,7 +42,8 @@ async def search(request: Request) -> Response:
 
     The header `Server-Timing` splits the time into queue, decode, encode, search, render and cache.
     """
-    watch, resources = Stopwatch(), get_resources(request)
+    watch: Stopwatch = request.state.watch
+    resources: Resources = request.state.resources
     with resources.generations.current as generation:
         body = await _answer(request, resources, generation, watch)
     return Response(body, media_type="application/json", headers={"Server-Timing": watch.header()})

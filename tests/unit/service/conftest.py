@@ -32,7 +32,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_app(index: Path, **settings: object) -> FastAPI:
     """The application on an index, with settings that differ from the defaults."""
-    return load_app(Settings.model_validate({"index_dir": index, "workers": 2, "watch_s": 0, **settings}))
+    return load_app(Settings.model_validate({"index_dir": index, "threads": 2, "watch_s": 0, **settings}))
 
 
 def open_client(

@@ -27,7 +27,14 @@ async def app(_scope: Scope, receive: Receive, send: Send) -> None:
 async def served() -> AsyncIterator[int]:
     """The port of a server."""
     config = uvicorn.Config(
-        app, http=protocol.LimitedProtocol, ws="none", lifespan="off", port=0, log_level="critical", loop="asyncio"
+        app,
+        http=protocol.LimitedProtocol,
+        ws="none",
+        lifespan="off",
+        port=0,
+        log_config=None,
+        log_level="critical",
+        loop="asyncio",
     )
     server = uvicorn.Server(config)
     # Signals are for the tests.

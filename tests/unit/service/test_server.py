@@ -65,5 +65,5 @@ def test_other_machines_are_not_let_in_by_accident(gallery: BuiltGallery, monkey
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr("service.server.make_loader", loaded)
-    with pytest.raises(ConfigError, match="the address 0.0.0.0 can be reached from other machines"):
+    with pytest.raises(ConfigError, match=r"the address 0\.0\.0\.0 can be reached from other machines"):
         serve(gallery.index, host="0.0.0.0", port=0)

@@ -48,6 +48,9 @@ def test_empty_variables_are_unset(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AAHR_PORT", "http"),
         ("AAHR_WORKERS", "0"),
         ("AAHR_MAX_BODY_BYTES", "-1"),
+        ("AAHR_LOG_FORMAT", "xml"),
+        ("AAHR_LOG_LEVEL", "loud"),
+        ("AAHR_ACCESS_LOG", "perhaps"),
     ],
 )
 def test_bad_value_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -89,6 +92,18 @@ def test_workers_are_the_cores_that_may_be_used(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("os.cpu_count", lambda: 7)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     assert read_settings(index_dir=Path("index")).workers == 1
+
+
+@pytest.mark.parametrize(
+    ("log_format", "access_log", "logged"),
+    [("text", "", False), ("json", "", True), ("text", "on", True), ("json", "off", False)],
+)
+def test_access_is_logged_in_json_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, log_format: str, access_log: str, logged: bool
+) -> None:
+    monkeypatch.setenv("AAHR_LOG_FORMAT", log_format)
+    monkeypatch.setenv("AAHR_ACCESS_LOG", access_log)
+    assert read_settings(index_dir="index").logs_access is logged
 
 
 def expected_row(field: str) -> str:

@@ -40,7 +40,7 @@ def run(
 ) -> T:
     async def inside() -> T:
         work, workers = Doubling(), Workers(2)
-        owner = BatchOwner("numbers", work, workers, limits, part="double", size_of=size_of)
+        owner = BatchOwner("text", work, workers, limits, stage="encode", size_of=size_of)
         try:
             return await steps(owner, work)
         finally:
@@ -178,6 +178,6 @@ def test_a_stopwatch_gets_the_wait_and_the_work() -> None:
         watch = Stopwatch()
         await owner.submit(2, watch)
         assert "queue;dur=" in watch.header()
-        assert "double;dur=" in watch.header()
+        assert "encode;dur=" in watch.header()
 
     run(steps)
