@@ -18,6 +18,7 @@ from service.api.rates import RateLimit
 from service.api.routes import admin, health, info, items, metrics, page, search
 from service.api.schemas import ErrorAnswer
 from service.cache import Cache, warn_if_unreachable
+from service.cache.embeddings import EmbeddingCache
 from service.core.generation import Generation, Loader
 from service.core.generations import Generations
 from service.core.searcher import Searcher
@@ -49,8 +50,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         generations = Generations(loader, first, observed)
-        searcher = Searcher(loader.workers)
-        answers = Answers(searcher, cache)
+        searcher = Searcher(loader.workers, EmbeddingCache(cache, observed))
+        answers = Answers(searcher, cache, observed)
         resources = Resources(settings, generations, searcher, answers, cache, loader.workers, observed)
         await warn_if_unreachable(cache)
         if settings.watch_s:

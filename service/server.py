@@ -129,7 +129,7 @@ def load_app(settings: Settings, on_ready: Callable[[Generation], None] = lambda
     """The application with its model and index loaded and checked; raises as `serve`, but for the port."""
     tracing = make_tracing(settings.otlp_endpoint, settings.otlp_protocol)
     metrics = Metrics()
-    cache = make_cache(settings)
+    cache = make_cache(settings, metrics)
     loader = make_loader(settings, metrics)
     first = loader.load()
     return create_app(settings, loader, first, cache, metrics, tracing, on_ready=lambda: on_ready(first))

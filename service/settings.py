@@ -197,7 +197,11 @@ class Settings(BaseSettings):
         description="File that holds REDIS_URL, as container secrets are.",
     )
     cache_ttl_s: int = Field(default=3600, ge=1, description="How many seconds a cached result is kept.")
-    cache_bytes: int = Field(default=64_000_000, ge=0, description="Maximum size of the in-process cache in bytes.")
+    cache_bytes: int = Field(
+        default=64_000_000,
+        ge=0,
+        description="Maximum size of the in-process cache in bytes; 0 keeps nothing in the process.",
+    )
     log_format: LogFormat = Field(
         default="text", description="How the log is written: text, or json with one object a line."
     )

@@ -12,11 +12,13 @@ from cachetools import LRUCache
 from service.api.body import ParsedRequest
 from service.api.queries import to_query
 from service.api.rendering import render_results
-from service.api.schemas import AnsweredBy, IndexRef, ModelRef, SearchResult
+from service.api.schemas import AnsweredBy, IndexRef, ModelRef, SearchRequest, SearchResult
 from service.cache import Cache
 from service.cache.keys import key_prefix, shape_digest
+from service.cache.single_flight import SingleFlight
 from service.core.generation import Generation
 from service.core.searcher import Searcher
+from service.obs.observers import CacheObserver
 from service.obs.timing import Stopwatch
 
 _KNOWN_BODIES = 16_384
@@ -26,8 +28,10 @@ _SHAPE = shape_digest(SearchResult.model_json_schema(mode="serialization"))
 class Answers:
     """Answers searches, from the cache where it can."""
 
-    def __init__(self, searcher: Searcher, cache: Cache) -> None:
+    def __init__(self, searcher: Searcher, cache: Cache, observer: CacheObserver | None = None) -> None:
         self.cache = cache
+        self._observer = observer
+        self._flights = SingleFlight[bytes]()
         self._searcher = searcher
         self._known: LRUCache[bytes, str] = LRUCache(_KNOWN_BODIES)
 
@@ -43,23 +47,30 @@ class Answers:
         self._known[hashlib.sha256(body).digest()] = parsed.digest
 
     async def answer(self, parsed: ParsedRequest, generation: Generation, watch: Stopwatch) -> bytes:
-        """The JSON of a SearchAnswer.
+        """The JSON of a SearchAnswer; equal requests that come at the same time are computed once.
 
         Raises as `Searcher.search` does; errors are not cached.
         """
         if (known := await self._cached(parsed.digest, generation, watch)) is not None:
             return known
-        query = to_query(parsed.request)
-        results = await self._searcher.search(generation, query, watch)
-        with watch.measure("render"):
-            result = await render_results(parsed.request, results, self._searcher.workers)
-        with watch.measure("cache"):
-            await self.cache.put(self._key(parsed.digest, generation), result)
+        key = self._key(parsed.digest, generation)
+        result = await self._flights.run(key, lambda: self._computed(key, parsed.request, generation, watch))
         return _complete(result, generation, b"false", watch)
+
+    async def _computed(self, key: str, request: SearchRequest, generation: Generation, watch: Stopwatch) -> bytes:
+        with generation:  # whoever came first may leave while others wait
+            results = await self._searcher.search(generation, to_query(request), watch)
+            with watch.measure("render"):
+                result = await render_results(request, results, self._searcher.workers)
+            with watch.measure("cache"):
+                await self.cache.put(key, result)
+        return result
 
     async def _cached(self, digest: str, generation: Generation, watch: Stopwatch) -> bytes | None:
         with watch.measure("cache"):
             result = await self.cache.get(self._key(digest, generation))
+        if self._observer is not None:
+            self._observer.count_cache("results", "miss" if result is None else "hit")
         return None if result is None else _complete(result, generation, b"true", watch)
 
     def _key(self, digest: str, generation: Generation) -> str:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
+from service.cache.tiered import TieredCache
+from service.obs.observers import CacheObserver
 from service.settings import Settings
 
 
@@ -24,11 +26,13 @@ class Cache(Protocol):
     async def close(self) -> None: ...
 
 
-def make_cache(settings: Settings) -> Cache:
-    """Redis where REDIS_URL is set, else the in-process cache. Raises ConfigError for a bad REDIS_URL."""
+def make_cache(settings: Settings, observer: CacheObserver | None = None) -> Cache:
+    """The in-process cache, and Redis behind it where REDIS_URL is set. Raises ConfigError for a bad REDIS_URL."""
+    memory = MemoryCache(settings.cache_bytes, settings.cache_ttl_s)
     if settings.redis_url is None:
-        return MemoryCache(settings.cache_bytes, settings.cache_ttl_s)
-    return RedisCache(settings.redis_url.get_secret_value(), settings.cache_ttl_s)
+        return memory
+    redis = RedisCache(settings.redis_url.get_secret_value(), settings.cache_ttl_s, observer=observer)
+    return TieredCache(memory, redis) if settings.cache_bytes else redis
 
 
 async def warn_if_unreachable(cache: Cache) -> None:

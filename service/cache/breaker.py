@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from service.obs.observers import BreakerState
+
 _TICK_S = 0.01
 
 
@@ -35,6 +37,13 @@ class Breaker:
             return False
         self._open_until = now + self._trial_s
         return True
+
+    @property
+    def state(self) -> BreakerState:
+        """Whether the store is asked, left alone, or about to be tried."""
+        if self._open_until is None:
+            return "closed"
+        return "open" if self._clock() < self._open_until else "half_open"
 
     def succeeded(self) -> None:
         """The store has answered, even if with an error."""

@@ -16,4 +16,4 @@ def key_prefix(shape: str, model_id: str, index_id: str) -> str:
 
     Both ids are hashes of contents: neither mount path nor version number matters.
     """
-    return f"{shape}:{model_id}:{index_id}:"
+    return f"search:{shape}:{model_id}:{index_id}:"

@@ -2,26 +2,30 @@
 
 import asyncio
 import logging
+import random
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.errors import ConfigError
 from service.cache.breaker import Breaker, LoopLag
+from service.obs.observers import CacheObserver
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "aahr:search:"
+NAMESPACE = "aahr:"
 TIMEOUT_S = 0.05
 PAUSE_S = 3.0
 CONNECTIONS = 64
+# Answers that were cached together must not all expire together.
+JITTER = 0.1
 _CHECKSUM_BYTES = 4
 
 
@@ -38,6 +42,7 @@ class RedisCache:
         timeout_s: float = TIMEOUT_S,
         pause_s: float = PAUSE_S,
         connections: int = CONNECTIONS,
+        observer: CacheObserver | None = None,
     ) -> None:
         """Raises ConfigError for an unusable URL; does not connect yet."""
         self._ttl_s = ttl_s
@@ -50,12 +55,37 @@ class RedisCache:
         # Not the pool of the client, which raises the same error for "all busy" as for "nobody listens".
         self._free = asyncio.Semaphore(connections)
         self._redis = _connect_lazily(url, timeout_s, connections)
+        self._observer = observer
+        self._wanted: dict[str, asyncio.Future[bytes | None]] = {}
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def get(self, key: str) -> bytes | None:
-        return _strip_checksum(await self._ask(partial(self._redis.get, NAMESPACE + key)))
+        """Keys that are asked for in one turn of the event loop are one command: most of its cost is per command."""
+        answer = self._wanted.get(key)
+        if answer is None:
+            if not self._wanted:
+                reading = asyncio.ensure_future(self._read())
+                self._reading.add(reading)
+                reading.add_done_callback(self._reading.discard)
+            answer = self._wanted[key] = asyncio.get_running_loop().create_future()
+        # Several callers may wait for it: one that is cancelled leaves it to the others.
+        return await asyncio.shield(answer)
 
     async def put(self, key: str, value: bytes) -> None:
-        await self._ask(partial(self._redis.set, NAMESPACE + key, _add_checksum(value), ex=self._ttl_s))
+        ttl_ms = int(1000 * self._ttl_s * random.uniform(1 - JITTER, 1 + JITTER))
+        await self._ask(partial(self._redis.set, NAMESPACE + key, _add_checksum(value), px=ttl_ms))
+
+    async def _read(self) -> None:
+        """Answer all that is wanted by now."""
+        wanted, self._wanted = self._wanted, {}
+        values: Sequence[object] = ()
+        try:
+            found = await self._ask(partial(self._redis.mget, [NAMESPACE + key for key in wanted]))
+            values = found if isinstance(found, list) else ()
+        finally:
+            for place, answer in enumerate(wanted.values()):
+                if not answer.done():
+                    answer.set_result(_strip_checksum(values[place]) if place < len(values) else None)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -69,6 +99,8 @@ class RedisCache:
                 return await self._answer(command, lag_s)
         finally:
             self._free.release()
+            if self._observer is not None:
+                self._observer.set_breaker(self._breaker.state)
 
     async def _answer(self, command: Callable[[], Awaitable[object]], lag_s: Callable[[], float]) -> object:
         try:
@@ -80,7 +112,7 @@ class RedisCache:
             # Such as out of memory: Redis is there, and can be asked again.
             self._breaker.succeeded()
             self._warn(error)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # Rubbish in place of an answer makes the parser raise nearly anything.
             self._breaker.failed()
             self._warn(error)
         else:
@@ -100,6 +132,8 @@ class RedisCache:
 
     def _warn(self, error: Exception) -> None:
         """Once per series of errors."""
+        if self._observer is not None:
+            self._observer.count_cache("results", "error")
         now = time.monotonic()
         if now >= self._quiet_until:
             log.warning("Redis is not available, results are computed without the cache: %s", error)

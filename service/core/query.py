@@ -1,5 +1,6 @@
 """What is asked and what was found, whatever protocol it came by."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,12 +21,32 @@ class Text:
 
     text: str
 
+    @property
+    def modality(self) -> Modality:
+        """Of its embedding."""
+        return Modality.TEXT
+
+    @property
+    def digest(self) -> str:
+        """Equal exactly for equal sentences, and never that of an image."""
+        return "t" + hashlib.sha256(self.text.encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """The bytes of an image file."""
 
     content: bytes
+
+    @property
+    def modality(self) -> Modality:
+        """Of its embedding."""
+        return Modality.IMAGE
+
+    @property
+    def digest(self) -> str:
+        """Equal exactly for equal files, and never that of a sentence."""
+        return "i" + hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

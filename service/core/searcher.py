@@ -25,11 +25,11 @@ from service.obs.timing import Stopwatch
 
 
 class EmbeddingCache(Protocol):
-    """Embeddings of texts and images that were embedded before, by model and content; see `service.cache`."""
+    """Embeddings of what was embedded before, by model and digest; see `service.cache`."""
 
-    async def get(self, model_id: str, source: Text | Image) -> Embedding | None: ...
+    async def get(self, model_id: str, digest: str, dimension: int) -> Embedding | None: ...
 
-    async def put(self, model_id: str, source: Text | Image, embedding: Embedding) -> None: ...
+    async def put(self, model_id: str, digest: str, embedding: Embedding) -> None: ...
 
 
 class Searcher:
@@ -71,16 +71,19 @@ class Searcher:
                 return await self._encoded(generation, source, watch)
 
     async def _encoded(self, generation: Generation, source: Text | Image, watch: Stopwatch) -> Embedded:
-        encoder, cache = generation.encoder, self._embeddings
-        model_id = encoder.runtime.model_id
-        if cache is not None and (known := await cache.get(model_id, source)) is not None:
-            return Embedded(known, Modality.TEXT if isinstance(source, Text) else Modality.IMAGE)
+        runtime, cache = generation.encoder.runtime, self._embeddings
+        digest = source.digest
+        if cache is not None:
+            with watch.measure("cache"):
+                known = await cache.get(runtime.model_id, digest, runtime.dimension)
+            if known is not None:
+                return Embedded(known, source.modality)
         if isinstance(source, Text):
-            found = await encoder.text(source.text, watch)
+            found = await generation.encoder.text(source.text, watch)
         else:
-            found = await encoder.image(source.content, watch)
-        if cache is not None and not found.notes:  # a note would be lost
-            await cache.put(model_id, source, found.embedding)
+            found = await generation.encoder.image(source.content, watch)
+        if cache is not None and not found.notes:  # what the notes say is not kept, so that they would be lost
+            await cache.put(runtime.model_id, digest, found.embedding)
         return found
 
 

@@ -44,17 +44,17 @@ def test_second_equal_query_comes_from_redis(gallery: BuiltGallery, port: int) -
     with (
         redis_server(port),
         Redis(port=port) as redis,
-        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _),
+        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "AAHR_CACHE_BYTES": "0"}) as (client, _),
     ):
         assert client.get("/info").json()["cache"] == "redis"
         assert not ask(client, text="red")
         becomes_cached(client, text="red")
-        (key,) = redis.keys(NAMESPACE + "*")
+        (key,) = redis.keys(NAMESPACE + "search:*")
         assert 0 < redis.ttl(key) <= 3600
         for other in ({"limit": 3}, {"offset": 0, "score_threshold": -1.0}, {"with_payload": False}):
             assert not ask(client, text="red", **other)
             becomes_cached(client, text="red", **other)
-        assert len(redis.keys(NAMESPACE + "*")) == 4
+        assert len(redis.keys(NAMESPACE + "search:*")) == 4
         files = {"image": image_bytes("red")}
         assert not client.post("/search", files=files).json()["cached"]
         eventually(lambda: client.post("/search", files=files).json()["cached"], "the answer to an image is cached")
@@ -71,17 +71,17 @@ def test_two_services_share_answers(gallery: BuiltGallery, port: int, tmp_path: 
             with served(index, environment) as (client, _):
                 becomes_cached(client, text="green")
                 assert client.post("/search", json={"text": "green"}).json()["index"]["name"] == index.name
-            assert len(redis.keys(NAMESPACE + "*")) == 1
+            assert len(redis.keys(NAMESPACE + "search:*")) == 1
 
 
 def test_junk_under_a_key_is_computed_anew(gallery: BuiltGallery, port: int) -> None:
     with (
         redis_server(port),
         Redis(port=port) as redis,
-        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _),
+        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "AAHR_CACHE_BYTES": "0"}) as (client, _),
     ):
         becomes_cached(client, text="red")
-        (key,) = redis.keys(NAMESPACE + "*")
+        (key,) = redis.keys(NAMESPACE + "search:*")
         whole = redis.get(key)
         for junk in (b"", b"{}", b"junk", whole[:-1], whole + b"}"):
             redis.set(key, junk)
@@ -93,7 +93,7 @@ def test_junk_under_a_key_is_computed_anew(gallery: BuiltGallery, port: int) -> 
 
 
 def test_killed_redis_costs_no_request_and_is_used_again_once_back(gallery: BuiltGallery, port: int) -> None:
-    with served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _):
+    with served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "AAHR_CACHE_BYTES": "0"}) as (client, _):
         assert not ask(client, text="red")
         with redis_server(port) as process:
             eventually(lambda: ask(client, text="red"), "the late Redis is used")
@@ -109,7 +109,7 @@ def test_killed_redis_costs_no_request_and_is_used_again_once_back(gallery: Buil
 def test_redis_that_hangs_costs_almost_no_time(gallery: BuiltGallery, port: int) -> None:
     with (
         redis_server(port) as process,
-        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}) as (client, _),
+        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "AAHR_CACHE_BYTES": "0"}) as (client, _),
     ):
         ask(client, text="red")
         os.kill(process.pid, signal.SIGSTOP)

@@ -27,13 +27,14 @@ class FakeRedis:
 
     def _answer(self, command: list[bytes]) -> bytes:
         name = command[0].upper()
-        self.asked += name in (b"GET", b"SET")
+        self.asked += name in (b"MGET", b"SET")
         if name == b"SET":
             self._values[command[1]] = command[2]
-        if name != b"GET":
+        if name != b"MGET":
             return b"+OK\r\n"
-        value = self._values.get(command[1])
-        return b"$-1\r\n" if value is None else b"$%d\r\n%b\r\n" % (len(value), value)
+        values = [self._values.get(key) for key in command[1:]]
+        parts = [b"$-1\r\n" if value is None else b"$%d\r\n%b\r\n" % (len(value), value) for value in values]
+        return b"*%d\r\n" % len(parts) + b"".join(parts)
 
 
 @asynccontextmanager

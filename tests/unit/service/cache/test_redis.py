@@ -83,12 +83,63 @@ def test_a_stall_of_our_own_is_no_fault_of_redis() -> None:
 
 
 def test_busy_connections_are_a_miss_and_no_fault_of_redis() -> None:
+    async def crowd(cache: RedisCache) -> list[bytes | None]:
+        """Each in a turn of the loop of its own, and so a command of its own."""
+        asked = []
+        for _ in range(10):
+            asked.append(asyncio.ensure_future(cache.get("key")))
+            await asyncio.sleep(0.002)
+        return await asyncio.gather(*asked)
+
     async def scenario() -> list[bytes | None]:
         async with fake_redis() as (fake, url), opened(url, 60, timeout_s=0.2, connections=1) as cache:
             await cache.put("key", b"value")
             fake.delay_s = 0.12
-            crowd = await asyncio.gather(*(cache.get("key") for _ in range(10)))
-            return [*crowd, await cache.get("key")]
+            return [*await crowd(cache), await cache.get("key")]
 
-    *crowd, afterwards = asyncio.run(scenario())
-    assert (crowd.count(None), crowd.count(b"value"), afterwards) == (8, 2, b"value")
+    *crowd_found, afterwards = asyncio.run(scenario())
+    assert (crowd_found.count(None), crowd_found.count(b"value"), afterwards) == (8, 2, b"value")
+
+
+def test_keys_that_are_asked_for_together_are_one_command() -> None:
+    async def scenario() -> tuple[list[bytes | None], int]:
+        async with fake_redis() as (fake, url), opened(url, 60) as cache:
+            await cache.put("a", b"1")
+            await cache.put("b", b"2")
+            before = fake.asked
+            found = await asyncio.gather(*(cache.get(key) for key in ("b", "none", "a", "b")))
+            return found, fake.asked - before
+
+    assert asyncio.run(scenario()) == ([b"2", None, b"1", b"2"], 1)
+
+
+def test_a_reader_that_gives_up_leaves_the_answer_to_the_others() -> None:
+    async def scenario() -> bytes | None:
+        async with fake_redis() as (_, url), opened(url, 60) as cache:
+            await cache.put("a", b"1")
+            first, second = (asyncio.ensure_future(cache.get("a")) for _ in range(2))
+            await asyncio.sleep(0)
+            first.cancel()
+            return await second
+
+    assert asyncio.run(scenario()) == b"1"
+
+
+@pytest.mark.parametrize(
+    "rubbish", [b"rubbish\r\n", b"*1\r\n:7\r\n", b"*99\r\n", b"$9999999999\r\n", b"\x00" * 99, b""]
+)
+def test_rubbish_in_place_of_an_answer_is_a_miss(rubbish: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(rubbish)
+        await reader.read(100)
+        writer.close()
+
+    async def scenario() -> bytes | None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, opened(f"redis://127.0.0.1:{port}/0?protocol=2", 60) as cache:
+            await cache.put("key", b"value")
+            return await cache.get("key")
+
+    assert asyncio.run(scenario()) is None
