@@ -33,7 +33,6 @@ async def served() -> AsyncIterator[int]:
         lifespan="off",
         port=0,
         log_config=None,
-        log_level="critical",
         loop="asyncio",
     )
     server = uvicorn.Server(config)
