@@ -11,12 +11,12 @@ from fastapi_offline import FastAPIOffline
 from starlette.routing import BaseRoute, Route
 
 from service.api.answers import Answers
-from service.api.body import BodyLimit
 from service.api.deps import Resources, State
 from service.api.errors import install_error_handlers
+from service.api.protection import protect
+from service.api.rates import RateLimit
 from service.api.routes import admin, health, info, items, metrics, page, search
 from service.api.schemas import ErrorAnswer
-from service.api.trust import HostNames, TrustedRequests
 from service.cache import Cache, warn_if_unreachable
 from service.cache.embeddings import EmbeddingCache
 from service.core.generation import Generation, Loader
@@ -60,7 +60,7 @@ def create_app(
         try:
             yield State(resources=resources)
         finally:
-            await _close(resources, tracing)
+            await _close(resources, tracing, rates)
 
     # Serves the documentation page without a CDN: the service may run offline.
     app = FastAPIOffline(
@@ -71,17 +71,17 @@ def create_app(
         redoc_url=None,
         responses=_RESPONSES,
     )
-    _add_layers(app, settings, observed, tracing)
+    rates = _add_layers(app, settings, observed, tracing)
     install_error_handlers(app)
     _add_routes(app, observed)
     return app
 
 
-def _add_layers(app: FastAPI, settings: Settings, observed: Metrics, tracing: Tracing | None) -> None:
+def _add_layers(app: FastAPI, settings: Settings, observed: Metrics, tracing: Tracing | None) -> RateLimit | None:
     """The last one added is the outermost: it sees what the others refuse."""
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(TrustedRequests, names=HostNames(settings))
+    rates = protect(app, settings)
     app.add_middleware(Observed, metrics=observed, tracing=tracing, log_access=settings.logs_access)
+    return rates
 
 
 def _add_routes(app: FastAPI, observed: Metrics) -> None:
@@ -98,9 +98,11 @@ def _templates(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, set[str]]]:
             yield route.path, set(route.methods or ())
 
 
-async def _close(resources: Resources, tracing: Tracing | None) -> None:
+async def _close(resources: Resources, tracing: Tracing | None, rates: RateLimit | None) -> None:
     await resources.generations.close()
     resources.workers.close()
     await resources.cache.close()
+    if rates is not None:
+        await rates.close()
     if tracing is not None:
         await asyncio.to_thread(tracing.close)

@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from index.collection.open import open_store
 from model.cores import usable_cores
 from model.errors import ConfigError
+from service.api.auth import Gate
 from service.app import create_app
 from service.cache import make_cache
 from service.core.batching import BatchLimits
@@ -25,6 +26,7 @@ from service.obs.metrics import Metrics
 from service.obs.multiprocess import VARIABLE, forget_worker, prepare_directory
 from service.obs.observers import QueueObserver
 from service.obs.tracing import make_tracing
+from service.protocol import LimitedProtocol
 from service.settings import Settings, read_settings, variable_of
 
 _BACKLOG = 2048
@@ -47,6 +49,8 @@ def serve(
     given = {"index_dir": index, "model_dir": model_directory, "host": host, "port": port, "workers": workers}
     settings = read_settings(**given)
     configure_logging(settings.log_format, settings.log_level)
+    # Refused at once, and not after the model has been loaded.
+    Gate.of(settings)
     if settings.workers > 1:
         _serve_from_many(settings, given)
         return
@@ -107,7 +111,9 @@ class _Workers(Multiprocess):
 def _config(app: FastAPI | str, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=LimitedProtocol,
+        # There is none to speak to, and its connections would pass by every limit.
+        ws="none",
         # Requests are logged by the middleware, and uvicorn's other lines in the format of all.
         access_log=False,
         log_config=None,

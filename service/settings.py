@@ -7,18 +7,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from limits import parse_many
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.errors import ConfigError
+from model.preprocess import FORMATS
+from service.credentials import ApiKey, admin_key, parse_keys, read_keys, read_secret
 from service.obs.logging import LogFormat, LogLevel
 
 PREFIX = "AAHR_"
 
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 
 
-def _split_hosts(value: object) -> object:
+def _split(value: object) -> object:
     return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -29,11 +33,53 @@ def _check_hosts(names: frozenset[str]) -> frozenset[str]:
     return cleaned
 
 
+def _check_origins(names: frozenset[str]) -> frozenset[str]:
+    cleaned = frozenset(name.strip().lower() for name in names)
+    if not all(_ORIGIN.fullmatch(name) for name in cleaned):
+        raise ValueError("origins with scheme and host and without a path, such as https://app.example.org")
+    return cleaned
+
+
+def _check_formats(names: frozenset[str]) -> frozenset[str]:
+    cleaned = frozenset("JPEG" if name.strip().upper() == "JPG" else name.strip().upper() for name in names)
+    if not cleaned or not cleaned <= set(FORMATS):
+        raise ValueError(f"one or more of {', '.join(FORMATS)}")
+    return cleaned
+
+
+def _check_ports(ports: frozenset[int]) -> frozenset[int]:
+    if not ports or not all(0 < port < 65536 for port in ports):
+        raise ValueError("ports from 1 to 65535")
+    return ports
+
+
+def _parse_keys(value: object) -> object:
+    return parse_keys(value) if isinstance(value, str) else value
+
+
+def _parse_token(value: object) -> object:
+    return admin_key(value) if isinstance(value, str) else value
+
+
+def _check_rates(value: str) -> str:
+    try:
+        parse_many(value)
+    except ValueError as error:
+        raise ValueError("limits such as 100/second, or 6000/minute;100000/day") from error
+    return value
+
+
 def _location(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-HostList = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_hosts), AfterValidator(_check_hosts)]
+Keys = Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_parse_keys)]
+Token = Annotated[ApiKey | None, NoDecode, BeforeValidator(_parse_token)]
+FormatList = Annotated[frozenset[str], NoDecode, BeforeValidator(_split), AfterValidator(_check_formats)]
+OriginList = Annotated[frozenset[str], NoDecode, BeforeValidator(_split), AfterValidator(_check_origins)]
+PortList = Annotated[frozenset[int], NoDecode, BeforeValidator(_split), AfterValidator(_check_ports)]
+Rates = Annotated[str, AfterValidator(_check_rates)]
+HostList = Annotated[frozenset[str], NoDecode, BeforeValidator(_split), AfterValidator(_check_hosts)]
 
 
 class Settings(BaseSettings):
@@ -86,21 +132,69 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=20_000_000, ge=1024, description="Largest accepted request body in bytes; more gets a 413."
     )
-    admin_token: SecretStr | None = Field(
+    request_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="How long a request may take in seconds, sending its body included; then it gets a 408 or a 503.",
+    )
+    max_concurrency: int = Field(
+        default=512, ge=1, le=100_000, description="Most requests in progress at once; more get a 429 with Retry-After."
+    )
+    image_formats: FormatList = Field(
+        default=frozenset(FORMATS), description="Comma-separated formats in which images are accepted."
+    )
+    api_keys: Keys = Field(
+        default=(),
+        repr=False,
+        exclude=True,
+        description="API keys, separated by commas or line breaks, each as NAME:SCOPE:KEY with the scope search, write "
+        "or admin and a KEY of at least 16 characters. Without any, only clients on this machine may change things.",
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="File with one such key a line, as container secrets are; # begins a comment."
+    )
+    admin_token: Token = Field(
         default=None,
-        min_length=1,
-        description="Bearer token for /admin/*. Without one, only clients on this machine are let in; "
-        "set one behind a proxy.",
+        repr=False,
+        exclude=True,
+        description="A key named admin with the scope admin; kept for deployments from before AAHR_API_KEYS.",
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Whether clients without a key may search where there are keys, or where other machines can reach "
+        "the service.",
+    )
+    rate_limit: Rates | None = Field(
+        default=None,
+        description="Most requests of each key, or of each address without one, such as 100/second or "
+        "6000/minute;100000/day; more get a 429 with Retry-After. Counted in Redis where REDIS_URL is set.",
     )
     allowed_hosts: HostList = Field(
         default=frozenset(),
         description="Comma-separated host names to answer to besides localhost and the service's own address, such as "
         "the public name behind a proxy. * answers to any name and gives up the protection against DNS rebinding.",
     )
+    allowed_origins: OriginList = Field(
+        default=frozenset(),
+        description="Comma-separated origins, such as https://app.example.org, whose pages may use the service from a "
+        "browser.",
+    )
+    fetch_urls: bool = Field(
+        default=False, description="Whether images are fetched from the public URLs that requests name."
+    )
+    fetch_ports: PortList = Field(
+        default=frozenset({80, 443}), description="Comma-separated ports from which images may be fetched."
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias="REDIS_URL",
         description="Where results are cached, such as redis://host:6379/0; default: in the process.",
+    )
+    redis_url_file: Path | None = Field(
+        default=None,
+        validation_alias="REDIS_URL_FILE",
+        description="File that holds REDIS_URL, as container secrets are.",
     )
     cache_ttl_s: int = Field(default=3600, ge=1, description="How many seconds a cached result is kept.")
     cache_bytes: int = Field(
@@ -132,6 +226,22 @@ class Settings(BaseSettings):
     def logs_access(self) -> bool:
         """Whether every request is logged."""
         return self.log_format == "json" if self.access_log is None else self.access_log
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_redis_url(cls, given: dict[str, Any]) -> dict[str, Any]:
+        path = given.get("REDIS_URL_FILE", given.get("redis_url_file"))
+        if path is None:
+            return given
+        if given.get("REDIS_URL", given.get("redis_url")) is not None:
+            raise ConfigError("REDIS_URL and REDIS_URL_FILE are both set; unset one of them")
+        return {**given, "REDIS_URL": read_secret(Path(path), "REDIS_URL_FILE")}
+
+    def all_api_keys(self) -> tuple[ApiKey, ...]:
+        """The keys of all settings; raises ConfigError where the file cannot be used."""
+        from_file = () if self.api_keys_file is None else read_keys(self.api_keys_file)
+        from_token = () if self.admin_token is None else (self.admin_token,)
+        return (*self.api_keys, *from_file, *from_token)
 
 
 def variable_of(field: str) -> str:

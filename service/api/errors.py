@@ -24,6 +24,7 @@ from model.errors import (
     TextTooLong,
     UnreadableImage,
 )
+from service.api.headers import default_headers
 from service.api.schemas import ErrorAnswer, ErrorDetail
 from service.core.errors import InvalidField, NotReadyError, OverloadedError
 from service.obs.context import current_request_id
@@ -63,6 +64,64 @@ class ForbiddenError(AahrError):
     code = "forbidden"
 
 
+class InsufficientScope(AahrError):
+    """The client's key may not do this."""
+
+    code = "insufficient_scope"
+
+
+class RateLimited(AahrError):
+    """The client has sent as many requests as it may for now; `headers` say when it may send another."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, headers: Mapping[str, str] | None = None, *, detail: str | None = None) -> None:
+        super().__init__(message, detail=detail)
+        self.headers = headers or {}
+
+
+class SlowRequest(AahrError):
+    """The rest of the body did not arrive in time."""
+
+    code = "slow_request"
+
+
+class RequestTimeout(AahrError):
+    """The service did not answer in time."""
+
+    code = "request_timeout"
+
+
+class UrlFetchingDisabled(InvalidInput):
+    """The service fetches no images from URLs unless it is told to."""
+
+    code = "url_fetching_disabled"
+
+
+class UrlNotAllowed(InvalidInput):
+    """The URL itself breaks a rule: its scheme, its port, or what is written into it."""
+
+    code = "url_not_allowed"
+
+
+class UrlUnreachable(InvalidInput):
+    """Nothing public answers at the URL; why is not told, so that nobody can look around in a private network."""
+
+    code = "url_unreachable"
+
+
+class UrlNotAnImage(InvalidInput):
+    """What the URL leads to is not an image."""
+
+    code = "url_not_an_image"
+
+
+class UrlTooLarge(InvalidInput):
+    """What the URL leads to is larger than the body of a request may be."""
+
+    code = "url_too_large"
+
+
 class UntrustedHost(AahrError):
     """The request addresses the service by a host name that it does not answer to."""
 
@@ -81,6 +140,10 @@ STATUS: Mapping[type[AahrError], HTTPStatus] = {
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
     CrossOriginError: HTTPStatus.FORBIDDEN,
     ForbiddenError: HTTPStatus.FORBIDDEN,
+    InsufficientScope: HTTPStatus.FORBIDDEN,
+    SlowRequest: HTTPStatus.REQUEST_TIMEOUT,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    RequestTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     ItemNotFound: HTTPStatus.NOT_FOUND,
     ArtifactError: HTTPStatus.CONFLICT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -97,10 +160,18 @@ _FIELD: Mapping[type[AahrError], str] = {
     UnreadableImage: "image",
     ImageTooLarge: "image",
     ItemNotFound: "id",
+    UrlFetchingDisabled: "image_url",
+    UrlNotAllowed: "image_url",
+    UrlUnreachable: "image_url",
+    UrlNotAnImage: "image_url",
+    UrlTooLarge: "image_url",
 }
 _HEADERS: Mapping[type[AahrError], Mapping[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
     NotReadyError: {"Retry-After": "1"},
+    RequestTimeout: {"Retry-After": "1"},
+    # What still arrives of the body must not be read as another request.
+    SlowRequest: {"Connection": "close"},
 }
 # Faults of files on this machine are for the operator: their messages name paths, so they only go into the log.
 _PUBLIC: Mapping[type[AahrError], str] = {
@@ -149,6 +220,8 @@ def aahr_error_response(error: AahrError) -> Response:
 def _headers(error: AahrError) -> Mapping[str, str] | None:
     if isinstance(error, OverloadedError):
         return {"Retry-After": str(math.ceil(error.retry_after_s))}
+    if isinstance(error, RateLimited):
+        return error.headers
     return _HEADERS.get(type(error))
 
 
@@ -200,9 +273,11 @@ def _on_disconnect(_request: Request, _error: Exception) -> Response:
 def _on_unexpected(_request: Request, _error: Exception) -> Response:
     """Starlette re-raises the exception once this has been sent, and the server logs it with its traceback."""
     message = "the service failed unexpectedly; see its log"
-    # This response is sent outside of the middleware that writes the header on all others.
+    # This response is sent outside of the middleware that writes these headers on all others.
+    headers = {name.decode(): value.decode() for name, value in default_headers().items()}
     request_id = current_request_id()
-    headers = {"X-Request-Id": request_id} if request_id else None
+    if request_id:
+        headers["X-Request-Id"] = request_id
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message, headers=headers)
 
 

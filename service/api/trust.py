@@ -54,9 +54,11 @@ class HostNames:
 class TrustedRequests:
     """ASGI middleware that refuses requests for unknown hosts (400) and from other origins (403)."""
 
-    def __init__(self, app: ASGIApp, names: HostNames) -> None:
+    def __init__(self, app: ASGIApp, names: HostNames, origins: frozenset[str] = frozenset()) -> None:
+        """`origins` are other origins whose pages may do what our own page may."""
         self._app = app
         self._names = names
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -75,13 +77,15 @@ class TrustedRequests:
             raise UntrustedHost(f"the host {host!r:.80} is not served; add it to AAHR_ALLOWED_HOSTS if it should be")
         if method not in _SAFE_METHODS and not self._is_own_origin(headers, host):
             raise CrossOriginError(
-                f"{method} from another origin is refused; add its host to AAHR_ALLOWED_HOSTS if it is trusted"
+                f"{method} from another origin is refused; add it to AAHR_ALLOWED_ORIGINS if it is trusted"
             )
 
     def _is_own_origin(self, headers: Headers, host: str) -> bool:
         """Judged by what browsers add; a client that adds nothing, such as curl, is not driven by a web page."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if site in ("same-origin", "none") or (site is None and origin is None):
+            return True
+        if origin in self._origins:
             return True
         # The scheme is not compared: behind a proxy that terminates TLS, it differs from the one in the browser.
         origin_host = (origin or "").partition("://")[2].lower()

@@ -3,6 +3,8 @@
 const form = document.getElementById("search");
 const text = document.getElementById("text");
 const image = document.getElementById("image");
+const key = document.getElementById("key");
+const keyField = document.getElementById("key-field");
 const target = document.getElementById("target");
 const statusLine = document.getElementById("status");
 const errorLine = document.getElementById("error");
@@ -18,9 +20,27 @@ function element(name, className, content) {
   return made;
 }
 
+function ask(path, options = {}) {
+  const headers = { ...options.headers };
+  if (key.value) headers.Authorization = `Bearer ${key.value}`;
+  return fetch(path, { ...options, headers });
+}
+
+// An image element sends no key, so that with a key the page asks for the file itself.
+async function load(thumbnail, path) {
+  if (!key.value) {
+    thumbnail.src = path;
+    return;
+  }
+  const response = await ask(path);
+  if (!response.ok) return;
+  thumbnail.addEventListener("load", () => URL.revokeObjectURL(thumbnail.src), { once: true });
+  thumbnail.src = URL.createObjectURL(await response.blob());
+}
+
 function card(hit) {
   const thumbnail = document.createElement("img");
-  thumbnail.src = `/items/${encodeURIComponent(hit.id)}/image`;
+  load(thumbnail, `/items/${encodeURIComponent(hit.id)}/image`).catch(() => {});
   thumbnail.alt = hit.caption ?? hit.uri;
   thumbnail.loading = "lazy";
   const about = element("div", "about", "");
@@ -45,6 +65,7 @@ function request() {
 }
 
 async function answerTo(response) {
+  if (response.status === 401) keyField.hidden = false;
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer;
   throw new Error(answer?.error?.message ?? `the service answered with status ${response.status}`);
@@ -64,7 +85,7 @@ async function search(event) {
   errorLine.textContent = "";
   statusLine.textContent = "Searching …";
   try {
-    const answer = await answerTo(await fetch("/search", request()));
+    const answer = await answerTo(await ask("/search", request()));
     if (mine === latest) show(answer);
   } catch (error) {
     if (mine !== latest) return;
@@ -75,7 +96,7 @@ async function search(event) {
 }
 
 async function describe() {
-  const info = await answerTo(await fetch("/info"));
+  const info = await answerTo(await ask("/info"));
   document.getElementById("served").textContent =
     `${info.index.images} images and ${info.index.texts} captions, searched by ${info.model.name}`;
 }
@@ -84,6 +105,7 @@ async function describe() {
 text.addEventListener("input", () => { image.value = ""; });
 image.addEventListener("change", () => { if (image.files.length) { text.value = ""; form.requestSubmit(); } });
 form.addEventListener("submit", search);
+key.addEventListener("change", () => { describe().catch(() => {}); });
 describe().catch(() => {});
 
 // Links can carry a search: /?text=two dogs on a beach

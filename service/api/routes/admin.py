@@ -1,39 +1,15 @@
 """POST /admin/*: for the operator of the service."""
 
-import secrets
-from typing import Annotated
+from fastapi import APIRouter, Depends
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-
+from service.api.auth import require
 from service.api.deps import ResourcesDep
-from service.api.errors import ForbiddenError, UnauthorizedError
 from service.api.rendering import index_ref
 from service.api.schemas import Reloaded, Rollback
-from service.api.trust import is_from_this_machine
 from service.core.generations import Swap
+from service.credentials import KeyScope
 
-_bearer = HTTPBearer(auto_error=False, description="The setting AAHR_ADMIN_TOKEN.")
-
-
-def require_admin(
-    request: Request,
-    resources: ResourcesDep,
-    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> None:
-    """Raises UnauthorizedError for a missing or wrong token.
-
-    Where no token is set, raises ForbiddenError for clients on other machines or behind a proxy.
-    """
-    token = resources.settings.admin_token
-    if token is None:
-        if not is_from_this_machine(request):
-            raise ForbiddenError("without a token only direct clients on this machine are let in; set AAHR_ADMIN_TOKEN")
-    elif given is None or not _is_same(given.credentials, token.get_secret_value()):
-        raise UnauthorizedError("the header Authorization: Bearer … is missing, or its token is not AAHR_ADMIN_TOKEN")
-
-
-router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require_admin)])
+router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(require(KeyScope.ADMIN))])
 
 
 @router.post("/reload")
@@ -56,8 +32,3 @@ async def rollback(resources: ResourcesDep, wanted: Rollback | None = None) -> R
 
 def _reloaded(swap: Swap) -> Reloaded:
     return Reloaded(old=index_ref(swap.old.collection), new=index_ref(swap.new.collection))
-
-
-def _is_same(credentials: str, token: str) -> bool:
-    """Compares in constant time, on the bytes that were sent: Starlette decodes headers as Latin-1."""
-    return secrets.compare_digest(credentials.encode("latin-1"), token.encode())

@@ -58,3 +58,12 @@ def test_bad_redis_url_is_refused_at_start(gallery: BuiltGallery, monkeypatch: p
     monkeypatch.setenv("REDIS_URL", "http://cache")
     with pytest.raises(ConfigError, match="REDIS_URL"):
         serve(gallery.index)
+
+
+def test_other_machines_are_not_let_in_by_accident(gallery: BuiltGallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(_settings: Settings) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("service.server.make_loader", loaded)
+    with pytest.raises(ConfigError, match=r"the address 0\.0\.0\.0 can be reached from other machines"):
+        serve(gallery.index, host="0.0.0.0", port=0)

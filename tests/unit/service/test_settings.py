@@ -109,8 +109,9 @@ def test_access_is_logged_in_json_unless_told_otherwise(
 def expected_row(field: str) -> str:
     """The line of the README's table for a field of Settings."""
     info = Settings.model_fields[field]
-    has_default = not info.is_required() and info.default_factory is None and info.default not in (None, frozenset())
-    default = "required" if info.is_required() else f"`{info.default}`" if has_default else ""
+    shown = ",".join(sorted(map(str, info.default))) if isinstance(info.default, frozenset) else info.default
+    has_default = not info.is_required() and info.default_factory is None and shown not in (None, "", ())
+    default = "required" if info.is_required() else f"`{shown}`" if has_default else ""
     return f"| `{variable_of(field)}` | {default} | {info.description} |"
 
 

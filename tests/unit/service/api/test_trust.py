@@ -111,7 +111,7 @@ def test_our_own_page_and_clients_other_than_browsers_may(client: TestClient, he
 
 
 def test_a_named_host_may_be_the_origin_behind_a_proxy(gallery: BuiltGallery) -> None:
-    app = make_app(gallery.index, allowed_hosts="search.example", admin_token="secret")
+    app = make_app(gallery.index, allowed_hosts="search.example")
     with open_client(app) as client:
         for headers in ({"Origin": "https://search.example"}, {"Origin": "https://search.example:444"}):
             assert outcome(client, "POST", "/search", headers=headers, **JSON) == (200, None)

@@ -35,3 +35,11 @@ def test_documentation_needs_no_network(client: TestClient) -> None:
     for link in links:
         assert link.startswith("/")
         assert client.get(link).status_code == 200
+
+
+def test_every_request_of_the_script_can_carry_a_key(client: TestClient) -> None:
+    """And no key is kept: it stays in the field into which it was typed."""
+    script = client.get("/web/search.js").text
+    assert re.findall(r"\bfetch\(.*", script) == ["fetch(path, { ...options, headers });"]
+    assert 'id="key"' in client.get("/").text
+    assert not re.search(r"localStorage|sessionStorage|document\.cookie", script)
