@@ -73,6 +73,10 @@ class RedisCache:
         ttl_ms = int(1000 * self._ttl_s * random.uniform(1 - JITTER, 1 + JITTER))
         await self._ask(partial(self._redis.set, NAMESPACE + key, _add_checksum(value), px=ttl_ms))
 
+    async def close(self) -> None:
+        await asyncio.gather(*self._reading)
+        await self._redis.aclose()
+
     async def _read(self) -> None:
         """Answer all that is wanted by now."""
         wanted, self._wanted = self._wanted, {}
