@@ -31,7 +31,7 @@ class Answers:
 
     def __init__(self, searcher: Searcher, cache: Cache, images: Images, observer: CacheObserver | None = None) -> None:
         self.cache = cache
-        self._images = images
+        self.images = images
         self._observer = observer
         self._flights = SingleFlight[bytes]()
         self._searcher = searcher
@@ -52,7 +52,7 @@ class Answers:
         `body` is the JSON that the request was parsed from, by which it is known the next time. Raises as
         `Images.admitted` and `Searcher.search` do; errors are not cached.
         """
-        admitted = await self._images.admitted(parsed)
+        admitted = await self.images.admitted(parsed)
         if body is not None and admitted is parsed:  # what a URL leads to may change
             self._known[hashlib.sha256(body).digest()] = parsed.digest
         return await self._answer(admitted, generation, watch)

@@ -1,5 +1,6 @@
 """Errors of the HTTP surface, and the one place where every error gets its status and its shape."""
 
+import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,12 @@ class BodyTooLarge(InvalidInput):
     """The body is larger than the setting allows."""
 
     code = "body_too_large"
+
+
+class UnknownModel(AahrError):
+    """The request names a model that is not served."""
+
+    code = "model_not_found"
 
 
 class UnauthorizedError(AahrError):
@@ -145,6 +152,7 @@ STATUS: Mapping[type[AahrError], HTTPStatus] = {
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     RequestTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     ItemNotFound: HTTPStatus.NOT_FOUND,
+    UnknownModel: HTTPStatus.NOT_FOUND,
     ArtifactError: HTTPStatus.CONFLICT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -160,6 +168,7 @@ _FIELD: Mapping[type[AahrError], str] = {
     UnreadableImage: "image",
     ImageTooLarge: "image",
     ItemNotFound: "id",
+    UnknownModel: "model",
     UrlFetchingDisabled: "image_url",
     UrlNotAllowed: "image_url",
     UrlUnreachable: "image_url",
@@ -242,11 +251,11 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def _on_aahr_error(_: Request, error: Exception) -> Response:
+def _on_aahr_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AahrError)
     if error.detail or public_message(error) != str(error):
         log.warning("%s", internal_message(error))
-    return aahr_error_response(error)
+    return _as_asked(request, aahr_error_response(error))
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -258,11 +267,22 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
     return error_response(status, status.name.lower(), message, headers=error.headers)
 
 
-def _on_validation_error(_: Request, error: Exception) -> Response:
+def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # The first part of the location is "query", "path" or "body".
     problems = [{**problem, "loc": problem["loc"][1:]} for problem in error.errors()]
-    return aahr_error_response(invalid_field(problems))
+    return _as_asked(request, aahr_error_response(invalid_field(problems)))
+
+
+def _as_asked(request: Request, response: Response) -> Response:
+    """On the routes of OpenAI's clients, with what they look for beside our own fields."""
+    if not request.url.path.startswith("/v1/"):
+        return response
+    detail = json.loads(bytes(response.body))["error"]
+    kind = "server_error" if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    body = {"error": {**detail, "type": kind, "param": detail.get("field")}}
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    return Response(json.dumps(body), response.status_code, headers)
 
 
 def _on_disconnect(_request: Request, _error: Exception) -> Response:
