@@ -15,10 +15,11 @@ from service.api.deps import Resources, State
 from service.api.errors import install_error_handlers
 from service.api.protection import protect
 from service.api.rates import RateLimit
-from service.api.routes import admin, health, info, items, metrics, page, search
+from service.api.routes import admin, changes, health, info, items, metrics, page, search
 from service.api.schemas import ErrorAnswer
 from service.cache import Cache, warn_if_unreachable
 from service.cache.embeddings import EmbeddingCache
+from service.core.changes import Changes
 from service.core.generation import Generation, Loader
 from service.core.generations import Generations
 from service.core.searcher import Searcher
@@ -29,7 +30,7 @@ from service.settings import Settings
 
 _DESCRIPTION = "Search images with a sentence, and captions with an image."
 _RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}}
-_ROUTERS = tuple(part.router for part in (search, items, info, health, metrics, admin, page))
+_ROUTERS = tuple(part.router for part in (search, items, changes, info, health, metrics, admin, page))
 
 
 def create_app(
@@ -50,9 +51,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         generations = Generations(loader, first, observed)
-        searcher = Searcher(loader.workers, EmbeddingCache(cache, observed))
-        answers = Answers(searcher, cache, observed)
-        resources = Resources(settings, generations, searcher, answers, cache, loader.workers, observed)
+        resources = _resources(settings, loader, generations, cache, observed)
         await warn_if_unreachable(cache)
         if settings.watch_s:
             generations.watch(settings.watch_s)
@@ -77,6 +76,15 @@ def create_app(
     return app
 
 
+def _resources(
+    settings: Settings, loader: Loader, generations: Generations, cache: Cache, observed: Metrics
+) -> Resources:
+    searcher = Searcher(loader.workers, EmbeddingCache(cache, observed))
+    answers = Answers(searcher, cache, observed)
+    changed = Changes(generations, loader.store, settings.max_queue)
+    return Resources(settings, generations, searcher, answers, cache, loader.workers, observed, changed)
+
+
 def _add_layers(app: FastAPI, settings: Settings, observed: Metrics, tracing: Tracing | None) -> RateLimit | None:
     """The last one added is the outermost: it sees what the others refuse."""
     rates = protect(app, settings)
@@ -99,6 +107,7 @@ def _templates(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, set[str]]]:
 
 
 async def _close(resources: Resources, tracing: Tracing | None, rates: RateLimit | None) -> None:
+    await resources.changes.close()
     await resources.generations.close()
     resources.workers.close()
     await resources.cache.close()
