@@ -14,14 +14,17 @@ from starlette.requests import ClientDisconnect
 
 from model.errors import (
     AahrError,
+    ArtifactBusy,
     ArtifactCorrupt,
     ArtifactError,
     ArtifactMismatch,
     ArtifactMissing,
     EmptyText,
+    ImagesNotWritable,
     ImageTooLarge,
     InvalidInput,
     ItemNotFound,
+    StorageFull,
     TextTooLong,
     UnreadableImage,
 )
@@ -153,6 +156,8 @@ STATUS: Mapping[type[AahrError], HTTPStatus] = {
     RequestTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     ItemNotFound: HTTPStatus.NOT_FOUND,
     UnknownModel: HTTPStatus.NOT_FOUND,
+    ArtifactBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     ArtifactError: HTTPStatus.CONFLICT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -181,6 +186,7 @@ _HEADERS: Mapping[type[AahrError], Mapping[str, str]] = {
     RequestTimeout: {"Retry-After": "1"},
     # What still arrives of the body must not be read as another request.
     SlowRequest: {"Connection": "close"},
+    ArtifactBusy: {"Retry-After": "5"},
 }
 # Faults of files on this machine are for the operator: their messages name paths, so they only go into the log.
 _PUBLIC: Mapping[type[AahrError], str] = {
@@ -188,6 +194,11 @@ _PUBLIC: Mapping[type[AahrError], str] = {
     ArtifactCorrupt: "the index or the model is damaged; rebuild it (the service log names the file)",
     ArtifactMismatch: "the index was built with a different model from the one being served; rebuild it with this "
     "model, or restart the service with the other one",
+    ArtifactBusy: "another process is changing the index; send the change again when that has ended",
+    StorageFull: "there is no room for the change, and nothing was changed; make room on the disk of the index and of "
+    "its images, and send it again",
+    ImagesNotWritable: "image files cannot be put below the images root of the index, such as where it is an archive "
+    "or read-only, and nothing was changed (the service log says why)",
     ArtifactError: "the index or the model cannot be used; see the service log",
     AahrError: "the service failed; see its log",
 }

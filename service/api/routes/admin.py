@@ -25,7 +25,7 @@ async def reload(resources: ResourcesDep) -> Reloaded:
 async def rollback(resources: ResourcesDep, wanted: Rollback | None = None) -> Reloaded:
     """Publish an earlier version of the index again and switch to it; nothing is deleted.
 
-    409 where there is none, or where another process is changing the index.
+    409 where there is none, and 503 where another process is changing the index.
     """
     return _reloaded(await resources.generations.rollback(None if wanted is None else wanted.version))
 
