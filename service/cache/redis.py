@@ -56,24 +56,26 @@ class RedisCache:
         self._free = asyncio.Semaphore(connections)
         self._redis = _connect_lazily(url, timeout_s, connections)
         self._observer = observer
-        self._wanted: dict[str, asyncio.Future[bytes | None]] = {}
+        self._wanted: dict[str, list[asyncio.Future[bytes | None]]] = {}
         self._reading: set[asyncio.Task[None]] = set()
 
     async def get(self, key: str) -> bytes | None:
         """Keys that are asked for in one turn of the event loop are one command: most of its cost is per command."""
-        answer = self._wanted.get(key)
-        if answer is None:
-            if not self._wanted:
-                reading = asyncio.ensure_future(self._read())
-                self._reading.add(reading)
-                reading.add_done_callback(self._reading.discard)
-            answer = self._wanted[key] = asyncio.get_running_loop().create_future()
-        # Several callers may wait for it: one that is cancelled leaves it to the others.
-        return await asyncio.shield(answer)
+        if not self._wanted:
+            reading = asyncio.ensure_future(self._read())
+            self._reading.add(reading)
+            reading.add_done_callback(self._reading.discard)
+        answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault(key, []).append(answer)
+        return await answer
 
     async def put(self, key: str, value: bytes) -> None:
         ttl_ms = int(1000 * self._ttl_s * random.uniform(1 - JITTER, 1 + JITTER))
         await self._ask(partial(self._redis.set, NAMESPACE + key, _add_checksum(value), px=ttl_ms))
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._reading)
+        await self._redis.aclose()
 
     async def _read(self) -> None:
         """Answer all that is wanted by now."""
@@ -83,12 +85,11 @@ class RedisCache:
             found = await self._ask(partial(self._redis.mget, [NAMESPACE + key for key in wanted]))
             values = found if isinstance(found, list) else ()
         finally:
-            for place, answer in enumerate(wanted.values()):
-                if not answer.done():
-                    answer.set_result(_strip_checksum(values[place]) if place < len(values) else None)
-
-    async def close(self) -> None:
-        await self._redis.aclose()
+            for place, answers in enumerate(wanted.values()):
+                value = _strip_checksum(values[place]) if place < len(values) else None
+                for answer in answers:
+                    if not answer.done():
+                        answer.set_result(value)
 
     async def _ask(self, command: Callable[[], Awaitable[object]]) -> object:
         """The answer of Redis; None if it is not asked, does not answer, or answers with an error."""
