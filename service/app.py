@@ -13,6 +13,8 @@ from starlette.routing import BaseRoute, Route
 from service.api.answers import Answers
 from service.api.deps import Resources, State
 from service.api.errors import install_error_handlers
+from service.api.fetch import make_fetcher
+from service.api.images import Images
 from service.api.protection import protect
 from service.api.rates import RateLimit
 from service.api.routes import admin, health, info, items, metrics, page, search
@@ -51,7 +53,8 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         generations = Generations(loader, first, observed)
         searcher = Searcher(loader.workers, EmbeddingCache(cache, observed))
-        answers = Answers(searcher, cache, observed)
+        images = Images(make_fetcher(settings), settings.image_formats)
+        answers = Answers(searcher, cache, images, observed)
         resources = Resources(settings, generations, searcher, answers, cache, loader.workers, observed)
         await warn_if_unreachable(cache)
         if settings.watch_s:
@@ -60,6 +63,7 @@ def create_app(
         try:
             yield State(resources=resources)
         finally:
+            await images.close()
             await _close(resources, tracing, rates)
 
     # Serves the documentation page without a CDN: the service may run offline.

@@ -10,6 +10,7 @@ from functools import lru_cache
 from cachetools import LRUCache
 
 from service.api.body import ParsedRequest
+from service.api.images import Images
 from service.api.queries import to_query
 from service.api.rendering import render_results
 from service.api.schemas import AnsweredBy, IndexRef, ModelRef, SearchRequest, SearchResult
@@ -28,8 +29,9 @@ _SHAPE = shape_digest(SearchResult.model_json_schema(mode="serialization"))
 class Answers:
     """Answers searches, from the cache where it can."""
 
-    def __init__(self, searcher: Searcher, cache: Cache, observer: CacheObserver | None = None) -> None:
+    def __init__(self, searcher: Searcher, cache: Cache, images: Images, observer: CacheObserver | None = None) -> None:
         self.cache = cache
+        self._images = images
         self._observer = observer
         self._flights = SingleFlight[bytes]()
         self._searcher = searcher
@@ -42,15 +44,20 @@ class Answers:
             return None
         return await self._cached(digest, generation, watch)
 
-    def remember(self, body: bytes, parsed: ParsedRequest) -> None:
-        """That this body is this request."""
-        self._known[hashlib.sha256(body).digest()] = parsed.digest
-
-    async def answer(self, parsed: ParsedRequest, generation: Generation, watch: Stopwatch) -> bytes:
+    async def answer(
+        self, parsed: ParsedRequest, generation: Generation, watch: Stopwatch, body: bytes | None = None
+    ) -> bytes:
         """The JSON of a SearchAnswer; equal requests that come at the same time are computed once.
 
-        Raises as `Searcher.search` does; errors are not cached.
+        `body` is the JSON that the request was parsed from, by which it is known the next time. Raises as
+        `Images.admitted` and `Searcher.search` do; errors are not cached.
         """
+        admitted = await self._images.admitted(parsed)
+        if body is not None and admitted is parsed:  # what a URL leads to may change
+            self._known[hashlib.sha256(body).digest()] = parsed.digest
+        return await self._answer(admitted, generation, watch)
+
+    async def _answer(self, parsed: ParsedRequest, generation: Generation, watch: Stopwatch) -> bytes:
         if (known := await self._cached(parsed.digest, generation, watch)) is not None:
             return known
         key = self._key(parsed.digest, generation)

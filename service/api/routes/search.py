@@ -56,9 +56,7 @@ async def _answer(request: Request, resources: Resources, generation: Generation
     if sent is not None and (known := await answers.known(sent, generation, watch)) is not None:
         return known
     parsed = await read_search_request(request, resources.workers, watch)
-    if sent is not None:
-        answers.remember(sent, parsed)
-    return await while_connected(request.receive, answers.answer(parsed, generation, watch))
+    return await while_connected(request.receive, answers.answer(parsed, generation, watch, sent))
 
 
 @router.post("/search/batch", response_model=BatchAnswer)
