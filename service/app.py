@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from service.api.answers import Answers
 from service.api.deps import Resources, State
-from service.api.errors import install_error_handlers
+from service.api.error_handlers import install_error_handlers
 from service.api.fetch import make_fetcher
 from service.api.images import Images
 from service.api.protection import protect
@@ -63,8 +63,16 @@ def create_app(
         finally:
             await _close(resources, tracing, rates)
 
-    # Serves the documentation page without a CDN: the service may run offline.
-    app = FastAPIOffline(
+    app = _documented(lifespan)
+    rates = _add_layers(app, settings, observed, tracing)
+    install_error_handlers(app)
+    _add_routes(app, observed)
+    return app
+
+
+def _documented(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[State]]) -> FastAPI:
+    """Serves the documentation page without a CDN: the service may run offline."""
+    return FastAPIOffline(
         title="AAHR",
         version=version("aahr"),
         description=_DESCRIPTION,
@@ -72,10 +80,6 @@ def create_app(
         redoc_url=None,
         responses=_RESPONSES,
     )
-    rates = _add_layers(app, settings, observed, tracing)
-    install_error_handlers(app)
-    _add_routes(app, observed)
-    return app
 
 
 def _resources(

@@ -25,12 +25,14 @@ IMPORTED_BY_OTHERS = {
     "onnxscript": "torch.onnx.export",
     "tensorboard": "torch.utils.tensorboard",
     "python-multipart": "forms of starlette",
+    "httptools": "uvicorn's parser of HTTP",
     "import-linter": "a tool",
     "mypy": "a tool",
     "ruff": "a tool",
     "pytest-timeout": "a plug-in of pytest",
     "pytest-xdist": "a plug-in of pytest",
     "types-cachetools": "types for mypy",
+    "uvloop": "uvicorn's event loop",
 }
 
 # What the command line may import of the packages before a command is called.

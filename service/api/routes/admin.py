@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends
 from service.api.auth import require
 from service.api.deps import ResourcesDep
 from service.api.rendering import index_ref
-from service.api.schemas import Reloaded, Rollback
+from service.api.state_schemas import Reloaded, Rollback
 from service.core.generations import Swap
 from service.credentials import KeyScope
 
