@@ -4,7 +4,7 @@ Every answer comes after the change is on disk and searched. Bodies are read in 
 nothing is read of a client that may not write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -31,11 +31,11 @@ from service.api.change_schemas import (
     StoredOutcome,
     item_of,
 )
-from service.api.deps import ResourcesDep, StopwatchDep
+from service.api.deps import Resources, ResourcesDep, StopwatchDep
 from service.api.errors import UnsupportedMediaType, aahr_error_response, invalid_field
+from service.api.formats import check_format
 from service.api.rendering import to_json
 from service.api.schemas import ErrorAnswer, ErrorDetail, IndexRef
-from service.core.budget import Workers
 from service.core.items import Changed, Deleted, NewItem, Stored
 from service.credentials import KeyScope
 
@@ -81,7 +81,7 @@ async def store_item(request: Request, resources: ResourcesDep, watch: Stopwatch
 
     201 for a new item and 200 for a replaced one. It is on disk and searched when the answer comes.
     """
-    item = await _read_item(request, resources.workers)
+    item = await _read_item(request, resources)
     changed = await resources.changes.upsert([item], watch)
     (outcome,) = changed.outcomes
     if isinstance(outcome, AahrError):
@@ -95,7 +95,7 @@ async def store_item(request: Request, resources: ResourcesDep, watch: Stopwatch
 @router.post("/items/batch", response_model=StoredBatch, openapi_extra=_body((JSON, ItemBatch.model_json_schema())))
 async def store_items(request: Request, resources: ResourcesDep, watch: StopwatchDep) -> Response:
     """Put many images into the gallery in one version of the index; a bad one harms no other."""
-    parts = await _read_json(request, resources.workers, _items_of)
+    parts = await _read_json(request, resources, partial(_items_of, formats=resources.settings.image_formats))
     items = [part for part in parts if isinstance(part, NewItem)]
     changed = await resources.changes.upsert(items, watch)
     rest = iter(changed.outcomes)
@@ -107,7 +107,7 @@ async def store_items(request: Request, resources: ResourcesDep, watch: Stopwatc
 @router.post("/items/delete", response_model=DeletedBatch, openapi_extra=_body((JSON, IdBatch.model_json_schema())))
 async def delete_items(request: Request, resources: ResourcesDep) -> Response:
     """Take many items out of the gallery in one version of the index; an unknown id harms no other."""
-    batch = await _read_json(request, resources.workers, partial(_parsed, IdBatch, example='{"ids": ["beach-7"]}'))
+    batch = await _read_json(request, resources, partial(_parsed, IdBatch, example='{"ids": ["beach-7"]}'))
     changed = await resources.changes.delete(batch.ids)
     answer = DeletedBatch(items=[_deleted_outcome(outcome) for outcome in changed.outcomes], index=_index(changed))
     return Response(to_json(answer), media_type=JSON)
@@ -123,18 +123,21 @@ async def delete_item(id: str, resources: ResourcesDep) -> Response:
     return Response(to_json(DeletedAnswer(item=DeletedItem(id=id), index=_index(changed))), media_type=JSON)
 
 
-async def _read_item(request: Request, workers: Workers) -> NewItem:
+async def _read_item(request: Request, resources: Resources) -> NewItem:
     if media_type(request) == "multipart/form-data":
-        return await workers.run(partial(_item_of_form, await read_form(request, _FORM_FIELDS)))
-    return await _read_json(request, workers, lambda body: item_of(json_object(body, _EXAMPLE)))
+        item = await resources.workers.run(partial(_item_of_form, await read_form(request, _FORM_FIELDS)))
+    else:
+        item = await _read_json(request, resources, lambda body: item_of(json_object(body, _EXAMPLE)))
+    check_format(item.image, resources.settings.image_formats)
+    return item
 
 
-async def _read_json(request: Request, workers: Workers, parse: Callable[[bytes], T]) -> T:
+async def _read_json(request: Request, resources: Resources, parse: Callable[[bytes], T]) -> T:
     """The body, parsed by a worker; raises UnsupportedMediaType and what `parse` raises."""
     if (kind := media_type(request)) != JSON:
         also = " or multipart/form-data" if request.url.path == "/items" else ""
         raise UnsupportedMediaType(f"the body must be {JSON}{also}, but its content type is {kind or 'not given'}")
-    return await workers.run(partial(parse, await request.body()))
+    return await resources.workers.run(partial(parse, await request.body()))
 
 
 def _item_of_form(fields: list[tuple[str, str | bytes]]) -> NewItem:
@@ -148,12 +151,14 @@ def _item_of_form(fields: list[tuple[str, str | bytes]]) -> NewItem:
     return item_of(single, strict=False)
 
 
-def _items_of(body: bytes) -> list[NewItem | AahrError]:
+def _items_of(body: bytes, formats: Collection[str]) -> list[NewItem | AahrError]:
     """Each item of a batch, or why it cannot be used."""
     parts: list[NewItem | AahrError] = []
     for fields in _parsed(ItemBatch, body, example=f'{{"items": [{_EXAMPLE}]}}').items:
         try:
-            parts.append(item_of(dict(fields)))
+            item = item_of(dict(fields))
+            check_format(item.image, formats)
+            parts.append(item)
         except AahrError as error:
             parts.append(error)
     return parts

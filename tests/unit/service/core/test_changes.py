@@ -119,11 +119,11 @@ def test_another_writer_is_not_waited_for_for_ever(own: BuiltGallery) -> None:
     run(test)
 
 
-@pytest.mark.parametrize("failing", range(0, 33, 6))
+@pytest.mark.parametrize("failing", [0, 7, 14, 21, 28, 32])
 def test_a_full_disk_changes_nothing_and_the_next_change_works(
     own: BuiltGallery, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    """Whichever write finds the disk full, after so many others; the last is of a folder, which has its room."""
+    """Whichever write finds the disk full, after so many others; the last, 33, is of a folder, which has its room."""
     real, calls = os.fsync, 0
 
     def fsync(descriptor: int) -> None:

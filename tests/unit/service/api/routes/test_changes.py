@@ -284,3 +284,11 @@ def test_a_model_of_regions_takes_no_images_but_deletes(own: BuiltGallery, tmp_p
         answer = client.post("/items", json=item("cyan"))
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unsupported_query")
         assert client.delete(f"/items/{RED}").status_code == 200
+
+
+def test_a_format_that_is_not_allowed_is_refused(gallery: BuiltGallery) -> None:
+    with open_client(make_app(gallery.index, image_formats="JPEG")) as client:
+        alone = client.post("/items", json=item("cyan"))
+        batch = client.post("/items/batch", json={"items": [item("cyan")]}).json()
+    assert (alone.status_code, [part["status"] for part in batch["items"]]) == (422, [422])
+    assert alone.json()["error"] == batch["items"][0]["error"]
