@@ -1,4 +1,4 @@
-"""Other servers beside ours, each in a virtual environment of its own, on the same texts and the same cores in turns."""
+"""Other servers beside ours, each in a virtual environment of its own, on the same texts and cores by turns."""
 
 import os
 import subprocess
