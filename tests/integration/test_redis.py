@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from redis import Redis
 
-from service.cache.redis import NAMESPACE, PAUSE_S, RedisCache
+from service.cache.redis import NAMESPACE, RedisCache
 from tests.galleries import BuiltGallery, build_gallery, image_bytes
 from tests.servers import eventually, free_port, redis_server, served
 
@@ -120,8 +120,8 @@ def test_redis_that_hangs_costs_almost_no_time(gallery: BuiltGallery, port: int)
         finally:
             os.kill(process.pid, signal.SIGCONT)
         assert not any(answers)
-        # One wait of a timeout for each time that it is asked, and otherwise only the searches.
-        assert took < PAUSE_S / 2
+        # One wait of a time-out for all, and otherwise only the searches.
+        assert took < 1.5
 
 
 def test_stalls_of_our_own_do_not_shut_out_a_healthy_redis(port: int) -> None:
