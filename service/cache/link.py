@@ -147,7 +147,7 @@ def _connect_lazily(url: str, connections: int) -> Redis:
     try:
         pool = ConnectionPool.from_url(
             url,
-            # A trial has one more than those who ask.
+            # Those who asked before a failure may still hold theirs when a trial begins.
             max_connections=2 * connections,
             socket_timeout=TRIAL_S,
             socket_connect_timeout=TRIAL_S,

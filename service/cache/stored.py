@@ -4,7 +4,7 @@ import zlib
 from typing import Final
 
 # Below this, packing costs more time than it saves in transfer and memory; see docs/caching.md.
-PACKED_FROM_BYTES: Final = 4096
+PACKED_FROM_BYTES: Final = 2048
 # No answer is near this size; what claims to be larger once unpacked is not ours.
 MAX_BYTES: Final = 64_000_000
 _CHECKSUM_BYTES = 4
