@@ -4,14 +4,15 @@
 
 Two services answer the same texts on an index of 100,000 images, in turns: one without any cache, and one whose only
 cache is a real Redis behind a proxy (tests/redis_faults.py), which begins to fail while clients ask and is then cured.
-Figures of a fault are those of the requests that were sent while it lasted. An answer counts as failed as well if its
-best score is not that of the service without a cache. `back_s` is the time from the cure until a look-up reaches Redis.
-Needs redis-server.
+Figures of a fault are those of the requests that were sent while it lasted, of all rounds together. An answer counts as
+failed as well if its best score is not that of the service without a cache. `back_s` is the time from the cure until a
+look-up reaches Redis. Needs redis-server.
 """
 
 import http.client
 import json
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -34,7 +35,8 @@ _KINDS = ("fault", "no_cache", "well")
 def main(
     json_out: Annotated[Path, typer.Option("--json", help="File to write the figures to.")] = Path("redis_faults.json"),
     rows: Annotated[int, typer.Option(help="Images of the index.")] = 100_000,
-    seconds: Annotated[float, typer.Option(min=1, help="How long each fault lasts.")] = 8.0,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each fault lasts in a round.")] = 4.0,
     clients: Annotated[int, typer.Option(min=1)] = 8,
     cache: Annotated[Path, typer.Option(help="Folder of what is made once.")] = CACHE / "serving",
 ) -> None:
@@ -47,16 +49,46 @@ def main(
         serving(index, {**NO_CACHE, "REDIS_URL": redis.url}) as cached,
     ):
         bench = Bench(redis, plain.url, cached.url, clients, seconds)
-        faults = {name: bench.measure(name) for name in FAULTS}
-    figures = {"rows": rows, "seconds": seconds, "clients": clients, "faults": faults}
+        for _ in range(rounds):
+            for name in FAULTS:
+                bench.measure(name)
+    faults = {name: found.figures() for name, found in bench.found.items()}
+    figures = {"rows": rows, "rounds": rounds, "seconds": seconds, "clients": clients, "faults": faults}
     json_out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(table(faults))
+
+
+@dataclass
+class Found:
+    """The requests of all rounds: without cache, with Redis as it should be, and while it failed."""
+
+    plain: list[Outcome] = field(default_factory=list)
+    well: list[Outcome] = field(default_factory=list)
+    during: list[Outcome] = field(default_factory=list)
+    failed: int = 0
+    back_s: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """What is written to the file; `back_s` is the longest of the rounds."""
+        figures: dict[str, float] = {}
+        for name, outcomes in zip(_KINDS, (self.during, self.plain, self.well), strict=True):
+            figures[f"{name}_p50_ms"] = percentile_ms(outcomes, 0.5)
+            figures[f"{name}_p99_ms"] = percentile_ms(outcomes, 0.99)
+        return {
+            **figures,
+            "requests": len(self.during),
+            "cached": sum(outcome.cached for outcome in self.during),
+            "failed": self.failed,
+            "p99_ratio": figures["fault_p99_ms"] / figures["no_cache_p99_ms"],
+            "back_s": self.back_s,
+        }
 
 
 class Bench:
     """The two services under the same load."""
 
     def __init__(self, redis: FaultyRedis, plain: str, cached: str, clients: int, seconds: float) -> None:
+        self.found = {name: Found() for name in FAULTS}
         self._redis = redis
         self._plain = plain
         self._cached = cached
@@ -65,21 +97,23 @@ class Bench:
         self._bodies = [json.dumps({"text": text}).encode() for text in captions()[:TEXTS]]
         self._scores = _scores(plain, self._bodies)
 
-    def measure(self, name: str) -> dict[str, float]:
-        """The figures without cache, with Redis as it should be, and with this fault."""
+    def measure(self, name: str) -> None:
+        """One round of this fault."""
+        found = self.found[name]
         with load(self._plain, self._bodies, self._clients, self._is_right) as plain:
             time.sleep(self._seconds)
         with load(self._cached, self._bodies, self._clients, self._is_right) as running:
             _wait_until_cached(running, 0.9)
             began = time.monotonic()
             time.sleep(self._seconds / 4)
-            well = running.since(began)
+            found.well += running.since(began)
             began = time.monotonic()
             with FAULTS[name](self._redis):
                 time.sleep(self._seconds)
-                during = running.since(began)
-            back_s = self._seconds_until_asked()
-        return _figures(plain.outcomes, well, during, running, back_s)
+                found.during += running.since(began)
+            found.back_s = max(found.back_s, self._seconds_until_asked())
+        found.plain += plain.outcomes
+        found.failed += sum(not outcome.right for outcome in running.outcomes)
 
     def _seconds_until_asked(self) -> float:
         """From now until the service looks something up in Redis again."""
@@ -90,23 +124,6 @@ class Bench:
 
     def _is_right(self, body: bytes, answer: Any) -> bool:
         return abs(answer["results"][0]["score"] - self._scores[body]) < SCORE_TOLERANCE
-
-
-def _figures(
-    plain: list[Outcome], well: list[Outcome], during: list[Outcome], running: Load, back_s: float
-) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for name, outcomes in (("no_cache", plain), ("well", well), ("fault", during)):
-        figures[f"{name}_p50_ms"] = percentile_ms(outcomes, 0.5)
-        figures[f"{name}_p99_ms"] = percentile_ms(outcomes, 0.99)
-    return {
-        **figures,
-        "requests": len(during),
-        "cached": sum(outcome.cached for outcome in during),
-        "failed": sum(not outcome.right for outcome in running.outcomes),
-        "p99_ratio": figures["fault_p99_ms"] / figures["no_cache_p99_ms"],
-        "back_s": back_s,
-    }
 
 
 def _wait_until_cached(running: Load, share: float) -> None:

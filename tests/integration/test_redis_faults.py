@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.api.rates import RateLimit, parse_rates
 from service.cache.link import TIMEOUT_S
 from service.cache.redis import RedisCache
 from tests.galleries import build_gallery
@@ -101,3 +102,17 @@ def test_the_cache_alone_never_fails_never_gives_a_wrong_value_and_comes_back(na
     # While it is found out that Redis is slow, it is waited for.
     assert waits[150] < TIMEOUT_S / 2
     assert waits[-1] < 10 * TIMEOUT_S
+
+
+def test_rubbish_of_redis_does_not_fail_the_counting_of_rates(redis: FaultyRedis) -> None:
+    async def scenario() -> int:
+        rates = RateLimit(parse_rates("1000/minute"), redis.url, pause_s=0.0, timeout_s=0.02)
+        counted = 0
+        with FAULTS["rubbish"](redis):
+            for _ in range(24):
+                await rates.count("client")
+                counted += 1
+        await rates.close()
+        return counted
+
+    assert asyncio.run(scenario()) == 24
