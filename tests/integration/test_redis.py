@@ -101,7 +101,7 @@ def test_a_redis_that_comes_later_is_used(gallery: BuiltGallery, port: int) -> N
 def test_stalls_of_our_own_do_not_shut_out_a_healthy_redis(port: int) -> None:
     async def scenario() -> int:
         # Long enough for a Redis that gets no core for a while on a busy machine.
-        cache = RedisCache(f"redis://127.0.0.1:{port}/0", 60, timeout_s=0.3)
+        cache = RedisCache(f"redis://127.0.0.1:{port}/0", 60, timeout_s=0.6)
         await cache.put("key", b"value")
 
         async def client() -> int:
@@ -110,7 +110,7 @@ def test_stalls_of_our_own_do_not_shut_out_a_healthy_redis(port: int) -> None:
         clients = [asyncio.create_task(client()) for _ in range(16)]
         for _ in range(3):
             await asyncio.sleep(0.01)
-            time.sleep(0.5)
+            time.sleep(1)
         hits = sum(await asyncio.gather(*clients))
         await cache.close()
         return hits
