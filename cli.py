@@ -164,8 +164,12 @@ def serve(
 ) -> None:
     """Serve an index over HTTP.
 
-    Settings without an option are environment variables, such as REDIS_URL and AAHR_API_KEYS; the README describes
-    each of them.
+    Settings without an option are environment variables, which the README describes: AAHR_THREADS, AAHR_MAX_BATCH,
+    AAHR_MAX_WAIT_MS, AAHR_MAX_QUEUE, AAHR_WATCH_S, AAHR_MAX_BODY_BYTES, AAHR_REQUEST_TIMEOUT_S,
+    AAHR_MAX_CONCURRENCY, AAHR_IMAGE_FORMATS, AAHR_API_KEYS, AAHR_API_KEYS_FILE, AAHR_ADMIN_TOKEN,
+    AAHR_ALLOW_ANONYMOUS, AAHR_RATE_LIMIT, AAHR_ALLOWED_HOSTS, AAHR_ALLOWED_ORIGINS, AAHR_FETCH_URLS,
+    AAHR_FETCH_PORTS, REDIS_URL, REDIS_URL_FILE, AAHR_CACHE_TTL_S, AAHR_CACHE_BYTES, AAHR_LOG_FORMAT,
+    AAHR_LOG_LEVEL, AAHR_ACCESS_LOG, OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL.
     """
     from service.server import serve as serve_http
 

@@ -21,6 +21,7 @@ from http_load import Bodies, Served, free_port, serving, wrk
 from runs import CACHE
 from serving_data import gallery, image_bodies, model, text_bodies
 from serving_floors import empty_post, measured
+from serving_peers import infinity
 
 TEXT_CLIENTS = (1, 8, 32, 64)
 NO_CACHE = {"AAHR_CACHE_BYTES": "0"}
@@ -35,6 +36,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="Of each measurement.")] = 6.0,
     cache: Annotated[Path, typer.Option(help="Folder of what is made once.")] = CACHE / "serving",
+    peers: Annotated[list[str] | None, typer.Option("--peer", help="infinity: the server beside ours.")] = None,
 ) -> None:
     """Measure texts, cached texts, images and the start, with their floors, and write the figures."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -44,6 +46,8 @@ def main(
     figures |= _texts(cache, exported, index, rounds, seconds)
     figures |= _cached(cache, index, rounds, seconds)
     figures |= _images(cache, exported, index, rounds, seconds)
+    if peers:
+        figures |= _peers(cache, index, peers, rounds, seconds)
     figures |= _starts(index, gallery(cache, exported, many_rows) if many_rows else None)
     figures |= _ratios(figures)
     json_out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -89,6 +93,14 @@ def _images(cache: Path, exported: Path, index: Path, rounds: int, seconds: floa
             found.append(measured("image", exported, index, seconds))
             found += [_named(f"image_{{}}_{c}", _load(served, bodies, c, seconds, 500 * number)) for c in (1, 8)]
     return _medians(found)
+
+
+def _peers(cache: Path, index: Path, names: list[str], rounds: int, seconds: float) -> Figures:
+    """Ours and theirs by turns, with no cache of ours."""
+    if unknown := set(names) - {"infinity"}:
+        raise typer.BadParameter(f"the peer {sorted(unknown)[0]!r} is not known; give infinity")
+    with serving(index, NO_CACHE) as served:
+        return _medians(infinity(cache, text_bodies(cache), served, rounds, seconds))
 
 
 def _starts(index: Path, many: Path | None) -> Figures:
@@ -163,6 +175,8 @@ def table(figures: Mapping[str, Any]) -> str:
         rps, p50, p99 = (figures[name.format(part)] for part in ("rps", "p50_ms", "p99_ms"))
         shown = f"{share:.2f}" if share else ""
         lines.append(f"| {name.replace('_{}_', ', clients: ')} | {rps:.0f} | {p50:.1f} | {p99:.1f} | {shown} |")
+    for name in (key for key in figures if "infinity_rps" in key):
+        lines.append(f"| {name} | {figures[name]:.0f} | | | |")
     for name in ("text_floor_rps", "encode_batches_rps", "search_batches_rps", "image_floor_rps", "empty_fastapi_rps"):
         lines.append(f"| floor: {name.removesuffix('_rps')} | {figures[name]:.0f} | | | |")
     lines += [f"| {name} | {figures[name]:.2f} s | | | |" for name in figures if name.startswith("start")]

@@ -8,7 +8,6 @@ A version is published by one rename of CURRENT, after everything that it names 
 the version before it, and whatever a killed writer leaves is removed by the next one.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -18,8 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from index.first_format import has_first_format, refuse_first_format
 from index.items import Rows
 from index.manifest import INDEX_FORMAT, IndexedModel, SegmentReference, VersionKind, VersionManifest
@@ -27,6 +24,7 @@ from index.rejects import REJECTS, Reject, write_rejects
 from index.segment import Segment
 from index.snapshot import Snapshot, open_snapshot
 from index.validation import validate
+from index.writing import locked, save_rows
 from model.errors import ArtifactCorrupt, ArtifactError, ArtifactMissing
 from model.manifest import (
     MANIFEST,
@@ -42,9 +40,11 @@ CURRENT = "CURRENT"
 VERSIONS = "versions"
 SEGMENTS = "segments"
 
-_LOCK = ".lock"
 _EXPECTED = "a version of an index, as `aahr index rebuild` writes it"
 _VERSION_NAME = re.compile(r"\d{6,}")
+
+
+Stamp = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class Catalog:
         self.directory = directory
         self.segments = directory / SEGMENTS
         self._versions = directory / VERSIONS
+        # Each change looks at the manifests of all versions several times; they never change.
+        self._read: dict[str, tuple[Stamp, VersionManifest]] = {}
 
     def names(self) -> list[str]:
         """The names of the versions that are there, the oldest first."""
@@ -85,7 +87,8 @@ class Catalog:
 
     def first_format_names(self) -> list[str]:
         """The versions that can no longer be read, because they are of the format before this one."""
-        return [name for name in self.names() if has_first_format(self._versions / name)]
+        names = [name for name in self.names() if self._known(name) is None]
+        return [name for name in names if has_first_format(self._versions / name)]
 
     def current(self) -> str:
         """The published version; raises ArtifactMissing without one and ArtifactCorrupt for a foreign CURRENT."""
@@ -103,7 +106,10 @@ class Catalog:
 
     def manifest(self, name: str) -> VersionManifest:
         """The manifest of a version; raises ArtifactMissing and ArtifactCorrupt."""
+        if (known := self._known(name)) is not None:
+            return known
         directory = self._versions / name
+        stamp = _stamp(directory / MANIFEST)
         refuse_first_format(self.directory, directory)
         manifest = read_manifest(directory, VersionManifest, expected=_EXPECTED)
         needed = {REJECTS, *(part.deleted_file for part in manifest.segments if part.deleted)}
@@ -114,6 +120,8 @@ class Catalog:
             raise ArtifactCorrupt(
                 f"{directory / MANIFEST} is of version {manifest.version}; put it back into its own folder"
             )
+        if stamp is not None and _VERSION_NAME.fullmatch(name):
+            self._read[name] = (stamp, manifest)
         return manifest
 
     def open(self, name: str | None = None, shared: Mapping[str, Segment] | None = None) -> Snapshot:
@@ -128,29 +136,14 @@ class Catalog:
     def writing(self) -> Iterator[None]:
         """Hold the directory for one change; the lock goes with the process, however that ends.
 
-        Raises ArtifactError where another process holds it, where the directory holds something that is not an index,
-        and where it cannot be written to.
+        Raises ArtifactBusy where another process holds it, StorageFull where there is no room, and ArtifactError where
+        the directory holds something that is not an index, and where it cannot be written to.
         """
-        _refuse_foreign(self.directory)
-        with _reporting(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            file = (self.directory / _LOCK).open("a+")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                writer = file.read().strip() or "?"
-                raise ArtifactError(
-                    f"{self.directory} is being changed by process {writer}; wait until that has ended"
-                ) from error
-            file.truncate(0)
-            print(os.getpid(), file=file, flush=True)
-            with _reporting(self.directory):
-                self.segments.mkdir(exist_ok=True)
-                self._versions.mkdir(exist_ok=True)
-                self._sweep()
-                yield
+        with locked(self.directory):
+            self.segments.mkdir(exist_ok=True)
+            self._versions.mkdir(exist_ok=True)
+            self._sweep()
+            yield
 
     def publish(self, new: NewVersion) -> VersionManifest:
         """Write a version, open and check it, and make it the current one; inside of `writing`.
@@ -164,8 +157,21 @@ class Catalog:
             known = set() if new.parent is None else {part.id for part in new.parent.segments}
             opened = {part.segment.id: part.segment for part in new.parts}
             validate(self._open(staging, opened), set(opened) - known)
-        write_text_atomically(self.directory / CURRENT, f"{version}\n")
+        try:
+            write_text_atomically(self.directory / CURRENT, f"{version}\n")
+        except OSError:
+            self._withdraw(version)
+            raise
         return manifest
+
+    def _withdraw(self, version: str) -> None:
+        """A rollback must not find what could not be published."""
+        try:
+            published = self.current() == version
+        except ArtifactMissing:
+            published = False
+        if not published:
+            self.remove([version])
 
     def make_current(self, name: str) -> VersionManifest:
         """Publish an earlier version again, inside of `writing`, once it has been opened strictly."""
@@ -182,6 +188,7 @@ class Catalog:
         for name in names:
             with suppress(OSError):
                 (self._versions / name).rename(self._versions / f".{name}.removed")
+                self._read.pop(name, None)
         self._sweep()
 
     def _open(self, directory: Path, shared: Mapping[str, Segment]) -> Snapshot:
@@ -201,7 +208,7 @@ class Catalog:
                 deleted=len(part.deleted),
             )
             if reference.deleted:
-                np.save(staging / reference.deleted_file, part.deleted.astype(np.int64))
+                save_rows(staging / reference.deleted_file, part.deleted)
             references.append(reference)
         fresh = new.kind in ("rebuild", "compact") or new.parent is None
         manifest = VersionManifest(
@@ -221,6 +228,11 @@ class Catalog:
         )
         (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return manifest
+
+    def _known(self, name: str) -> VersionManifest | None:
+        """A manifest that was read before, if its file is still the same."""
+        stamp, manifest = self._read.get(name, (None, None))
+        return manifest if stamp is not None and stamp == _stamp(self._versions / name / MANIFEST) else None
 
     def _next_name(self) -> str:
         """One above every version that is or was there: numbers are never used twice, since caches know them."""
@@ -245,22 +257,13 @@ class Catalog:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _refuse_foreign(directory: Path) -> None:
-    """`--out ~/Pictures` must not mix an index into what lies there."""
-    if not directory.is_dir() or (directory / CURRENT).exists() or (directory / VERSIONS).is_dir():
-        return
-    foreign = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    if foreign:
-        raise ArtifactError(f"{directory} is not an index: it holds {foreign[0]!r:.80}; give an empty or a new folder")
-
-
-@contextmanager
-def _reporting(directory: Path) -> Iterator[None]:
+def _stamp(path: Path) -> Stamp | None:
+    """Changes whenever the file may have; None where there is none."""
     try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ArtifactError(f"{directory} cannot be written to: {reason}; make room or give another folder") from error
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _fsync(directory: Path) -> None:

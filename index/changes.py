@@ -13,15 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from index.catalog import Catalog, NewVersion, Part
+from index.deltas import joined
 from index.items import Embeddings, Modality, Rows
-from index.manifest import VersionKind, VersionManifest
+from index.manifest import VersionKind, VersionManifest, check_base
 from index.pending import PendingRows, PendingVersion
 from index.segment import Segment, write_segment
 from index.snapshot import Snapshot
 from model.errors import ArtifactError, ArtifactMissing, InvalidInput, ItemNotFound
 
-# New rows join a segment of earlier ones while that is smaller: few are searched, and little is written again.
-DELTA_ROWS = 10_000
 KEPT_BASES = 3
 KEPT_VERSIONS = 20
 
@@ -64,11 +63,20 @@ def publish_pending(catalog: Catalog, pending: PendingVersion, options: AnnOptio
 
 
 def upsert_rows(
-    catalog: Catalog, rows: Mapping[Modality, PendingRows], *, replace_captions: bool = False
+    catalog: Catalog,
+    rows: Mapping[Modality, PendingRows],
+    *,
+    replace_captions: bool = False,
+    made_for: VersionManifest | None = None,
+    shared: Mapping[str, Segment] | None = None,
 ) -> VersionManifest:
-    """Publish a version with these rows in place of those of equal ids; see `Store.upsert`."""
+    """Publish a version with these rows in place of those of equal ids; see `Store.upsert`.
+
+    `made_for` is the version that the rows were made for, `shared` holds segments that are open, by id.
+    """
     with catalog.writing():
-        before = catalog.open()
+        before = catalog.open(shared=shared)
+        check_base(before.manifest, made_for)
         check_rows(before, rows)
         replaced = {item_id for part in rows.values() for item_id in part.metadata["id"].to_pylist()}
         images = set(rows[Modality.IMAGE].metadata["id"].to_pylist()) if replace_captions else set()
@@ -79,10 +87,12 @@ def upsert_rows(
         return _change(catalog, before, "upsert", deleted, rows)
 
 
-def delete_items(catalog: Catalog, ids: Iterable[str]) -> VersionManifest:
+def delete_items(
+    catalog: Catalog, ids: Iterable[str], *, shared: Mapping[str, Segment] | None = None
+) -> VersionManifest:
     """Publish a version without these items, and without the captions of images among them; see `Store.delete`."""
     with catalog.writing():
-        before = catalog.open()
+        before = catalog.open(shared=shared)
         wanted = set(ids)
         if missing := sorted(item_id for item_id in wanted if before.find(item_id) is None):
             raise ItemNotFound(
@@ -153,12 +163,14 @@ def check_rows(before: Snapshot, rows: Mapping[Modality, PendingRows]) -> None:
 def _publish(catalog: Catalog, new: NewVersion) -> VersionManifest:
     """Publish, and keep as many versions as rollbacks may want: some changes, and few whole indexes."""
     manifest = catalog.publish(new)
-    catalog.remove(catalog.first_format_names())
+    gone = catalog.first_format_names()
     with suppress(ArtifactError):  # Of a version that cannot be read now it is not known what it is worth: all stay.
-        names = catalog.names()
+        names = [name for name in catalog.names() if name not in gone]
         bases = {name: catalog.manifest(name).base for name in names}
         kept = set(sorted(set(bases.values()), key=int)[-KEPT_BASES:])
-        catalog.remove([name for name in names[:-1] if bases[name] not in kept or name not in names[-KEPT_VERSIONS:]])
+        gone += [name for name in names[:-1] if bases[name] not in kept or name not in names[-KEPT_VERSIONS:]]
+    if gone:
+        catalog.remove(gone)
     return manifest
 
 
@@ -178,7 +190,7 @@ def _change(
         numbers = _numbers(before, modality)
         rows = added.get(modality)
         if rows is not None and len(rows):
-            delta = [number for number in numbers[1:] if before.segments[number].size < DELTA_ROWS]
+            delta = joined([(number, before.segments[number].size) for number in numbers[1:]], len(rows))
             numbers = [number for number in numbers if number not in delta]
             runs = [*_live(before, deleted, delta), Run.of(rows)]
             last = [Part(_written(catalog, modality, runs, None, {"kind": "flat"}), NONE)]

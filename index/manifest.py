@@ -5,11 +5,12 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from index.items import Modality
+from model.errors import ArtifactMismatch
 from model.manifest import FileEntry
 
 VersionKind = Literal["rebuild", "upsert", "delete", "compact"]
@@ -42,6 +43,32 @@ class IndexedModel(BaseModel):
     name: str
     dimension: int = Field(gt=0)
     directory: str
+
+
+class Origin(Protocol):
+    """What a version says of where its rows come from."""
+
+    @property
+    def version(self) -> str:
+        """The name of the version."""
+
+    @property
+    def model(self) -> IndexedModel:
+        """The model of its embeddings."""
+
+    @property
+    def images_root(self) -> str:
+        """The folder that its uris start from."""
+
+
+def check_base(current: Origin, base: Origin | None) -> None:
+    """Raises ArtifactMismatch where rows that were made for `base` do not fit the current version any more."""
+    if base is not None and (current.model.model_id, current.images_root) != (base.model.model_id, base.images_root):
+        raise ArtifactMismatch(
+            f"version {current.version} is of the model {current.model.name} ({current.model.model_id}) and the images "
+            f"in {current.images_root}; the rows are of {base.model.name} ({base.model.model_id}) and "
+            f"{base.images_root}: embed them again"
+        )
 
 
 class SegmentReference(BaseModel):

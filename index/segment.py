@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from pydantic import BaseModel, ConfigDict, Field
 
 from index.ann import FLAT, AnnIndex, AnnSpec, SearchParams, build_ann, open_ann
@@ -169,13 +169,16 @@ def write_segment(
 
 
 def _write_vectors(path: Path, blocks: Iterable[Embeddings], rows: int, dimension: int) -> Embeddings:
-    stored: Embeddings = open_memmap(path, "w+", np.float32, (rows, dimension))
+    """Written, not mapped: a process that writes to a mapping when the disk is full is killed."""
     start = 0
-    for block in blocks:
-        stored[start : start + len(block)] = block
-        start += len(block)
+    with path.open("wb") as file:
+        write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)})
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, "<f4").data)
+            start += len(block)
     if start != rows:
         raise ValueError(f"{start} vectors for {rows} rows of metadata")
+    stored: Embeddings = np.load(path, mmap_mode="r")
     return stored
 
 

@@ -5,6 +5,8 @@ the service shows it to anybody. What only the operator may see, such as a path 
 which the command line prints and the service logs.
 """
 
+import errno
+
 
 class AahrError(Exception):
     """Base of every error that the command line shows as one line and the service as a 4xx or 503."""
@@ -69,6 +71,11 @@ class ArtifactError(AahrError):
     code = "artifact_error"
 
 
+def not_written(message: str, error: OSError) -> ArtifactError:
+    """What to raise where a write failed: StorageFull where there is no room, else ArtifactError."""
+    return StorageFull(message) if error.errno in (errno.ENOSPC, errno.EDQUOT) else ArtifactError(message)
+
+
 class ArtifactMissing(ArtifactError):
     """The directory, or a file that its manifest names, is not there."""
 
@@ -85,6 +92,24 @@ class ArtifactMismatch(ArtifactError):
     """Two artifacts do not belong together, such as an index of another model."""
 
     code = "artifact_mismatch"
+
+
+class ArtifactBusy(ArtifactError):
+    """Another process is changing the directory; it can be changed when that has ended."""
+
+    code = "artifact_busy"
+
+
+class StorageFull(ArtifactError):
+    """There is no room to write what is to be stored; nothing has changed."""
+
+    code = "storage_full"
+
+
+class ImagesNotWritable(ArtifactError):
+    """Image files cannot be put beside those of the index."""
+
+    code = "images_not_writable"
 
 
 class DataError(AahrError):

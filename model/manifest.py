@@ -5,17 +5,19 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.errors import ArtifactCorrupt, ArtifactError, ArtifactMissing
+from model.errors import ArtifactCorrupt, ArtifactError, ArtifactMissing, not_written
 from model.replacement import fsync_path, recover_directory, replace_directory, staging_directory
 
 MANIFEST = "manifest.json"
 FORMAT_PREFIX = "aahr-"
+_FSYNCS = 8
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -159,7 +161,8 @@ def _writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ArtifactError(f"{target} cannot be written: {reason}; make room for it or give another place") from error
+        message = f"{target} cannot be written: {reason}; make room for it or give another place"
+        raise not_written(message, error) from error
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -181,6 +184,7 @@ def _is_artifact(target: Path) -> bool:
 
 
 def _fsync_tree(directory: Path) -> None:
-    for path in directory.rglob("*"):
-        fsync_path(path)
+    """Side by side: a journal is written once for many that wait."""
+    with ThreadPoolExecutor(_FSYNCS) as threads:
+        list(threads.map(fsync_path, directory.rglob("*")))
     fsync_path(directory)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -12,15 +12,16 @@ from starlette.routing import BaseRoute, Route
 
 from service.api.answers import Answers
 from service.api.deps import Resources, State
-from service.api.errors import install_error_handlers
+from service.api.error_handlers import install_error_handlers
 from service.api.fetch import make_fetcher
 from service.api.images import Images
 from service.api.protection import protect
 from service.api.rates import RateLimit
-from service.api.routes import admin, embeddings, health, info, items, knn, metrics, page, search
+from service.api.routes import admin, changes, embeddings, health, info, items, knn, metrics, page, search
 from service.api.schemas import ErrorAnswer
 from service.cache import Cache, warn_if_unreachable
 from service.cache.embeddings import EmbeddingCache
+from service.core.changes import Changes
 from service.core.generation import Generation, Loader
 from service.core.generations import Generations
 from service.core.searcher import Searcher
@@ -31,7 +32,7 @@ from service.settings import Settings
 
 _DESCRIPTION = "Search images with a sentence, and captions with an image."
 _RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}}
-_ROUTERS = tuple(part.router for part in (search, items, embeddings, knn, info, health, metrics, admin, page))
+_ROUTERS = tuple(part.router for part in (search, items, changes, embeddings, knn, info, health, metrics, admin, page))
 
 
 def create_app(
@@ -52,10 +53,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         generations = Generations(loader, first, observed)
-        searcher = Searcher(loader.workers, EmbeddingCache(cache, observed))
-        images = Images(make_fetcher(settings), settings.image_formats)
-        answers = Answers(searcher, cache, images, observed)
-        resources = Resources(settings, generations, searcher, answers, cache, loader.workers, observed)
+        resources = _resources(settings, loader, generations, cache, observed)
         await warn_if_unreachable(cache)
         if settings.watch_s:
             generations.watch(settings.watch_s)
@@ -63,11 +61,18 @@ def create_app(
         try:
             yield State(resources=resources)
         finally:
-            await images.close()
             await _close(resources, tracing, rates)
 
-    # Serves the documentation page without a CDN: the service may run offline.
-    app = FastAPIOffline(
+    app = _documented(lifespan)
+    rates = _add_layers(app, settings, observed, tracing)
+    install_error_handlers(app)
+    _add_routes(app, observed)
+    return app
+
+
+def _documented(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[State]]) -> FastAPI:
+    """Serves the documentation page without a CDN: the service may run offline."""
+    return FastAPIOffline(
         title="AAHR",
         version=version("aahr"),
         description=_DESCRIPTION,
@@ -75,10 +80,16 @@ def create_app(
         redoc_url=None,
         responses=_RESPONSES,
     )
-    rates = _add_layers(app, settings, observed, tracing)
-    install_error_handlers(app)
-    _add_routes(app, observed)
-    return app
+
+
+def _resources(
+    settings: Settings, loader: Loader, generations: Generations, cache: Cache, observed: Metrics
+) -> Resources:
+    searcher = Searcher(loader.workers, EmbeddingCache(cache, observed))
+    images = Images(make_fetcher(settings), settings.image_formats)
+    answers = Answers(searcher, cache, images, observed)
+    changed = Changes(generations, loader.store, settings.max_queue)
+    return Resources(settings, generations, searcher, answers, cache, loader.workers, observed, changed)
 
 
 def _add_layers(app: FastAPI, settings: Settings, observed: Metrics, tracing: Tracing | None) -> RateLimit | None:
@@ -103,6 +114,8 @@ def _templates(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, set[str]]]:
 
 
 async def _close(resources: Resources, tracing: Tracing | None, rates: RateLimit | None) -> None:
+    await resources.answers.images.close()
+    await resources.changes.close()
     await resources.generations.close()
     resources.workers.close()
     await resources.cache.close()

@@ -130,10 +130,7 @@ class LocalStore:
 
     def open(self, version: str | None = None, shared: Collection | None = None) -> LocalCollection:
         """See `Store.open`; what a version has in common with `shared` is not read again."""
-        segments: dict[str, Segment] = {}
-        if isinstance(shared, LocalCollection):
-            segments = {segment.id: segment for segment in shared.snapshot.segments}
-        return LocalCollection(self.catalog.directory, self.catalog.open(version, segments))
+        return LocalCollection(self.catalog.directory, self.catalog.open(version, _segments(shared)))
 
     def current(self) -> str:
         return self.catalog.current()
@@ -146,11 +143,21 @@ class LocalStore:
     def publish(self, pending: PendingVersion) -> VersionInfo:
         return self._described(changes.publish_pending(self.catalog, pending, self._options))
 
-    def upsert(self, rows: Mapping[Modality, PendingRows], *, replace_captions: bool = False) -> VersionInfo:
-        return changes.upsert_rows(self.catalog, rows, replace_captions=replace_captions).info(current=True)
+    def upsert(
+        self,
+        rows: Mapping[Modality, PendingRows],
+        *,
+        replace_captions: bool = False,
+        base: Collection | None = None,
+    ) -> VersionInfo:
+        made_for = base.manifest if isinstance(base, LocalCollection) else None
+        manifest = changes.upsert_rows(
+            self.catalog, rows, replace_captions=replace_captions, made_for=made_for, shared=_segments(base)
+        )
+        return manifest.info(current=True)
 
-    def delete(self, ids: Iterable[str]) -> VersionInfo:
-        return changes.delete_items(self.catalog, ids).info(current=True)
+    def delete(self, ids: Iterable[str], *, base: Collection | None = None) -> VersionInfo:
+        return changes.delete_items(self.catalog, ids, shared=_segments(base)).info(current=True)
 
     def rollback(self, to: str | None = None) -> VersionInfo:
         return changes.rollback(self.catalog, to).info(current=True)
@@ -172,3 +179,10 @@ class LocalStore:
     def _described(self, manifest: VersionManifest) -> VersionInfo:
         segments = [read_segment_manifest(self.catalog.segments / part.id) for part in manifest.segments]
         return replace(manifest.info(current=True), notes=tuple(segment.summary for segment in segments))
+
+
+def _segments(collection: Collection | None) -> dict[str, Segment]:
+    """The open segments of a version, by id."""
+    if not isinstance(collection, LocalCollection):
+        return {}
+    return {segment.id: segment for segment in collection.snapshot.segments}

@@ -16,7 +16,7 @@ from index.pending import PendingRows, PendingVersion
 
 
 class Store(Protocol):
-    """The versions of one collection; every method that writes raises ArtifactError while another writer is at work."""
+    """The versions of one collection; every method that writes raises ArtifactBusy while another writer is at work."""
 
     @property
     def location(self) -> str:
@@ -41,17 +41,25 @@ class Store(Protocol):
         it should; then nothing has changed.
         """
 
-    def upsert(self, rows: Mapping[Modality, PendingRows], *, replace_captions: bool = False) -> VersionInfo:
+    def upsert(
+        self,
+        rows: Mapping[Modality, PendingRows],
+        *,
+        replace_captions: bool = False,
+        base: Collection | None = None,
+    ) -> VersionInfo:
         """A new version with these rows; each replaces the row that has its id, and all others stay.
 
-        With `replace_captions`, the captions that the images among the rows had before go.
+        With `replace_captions`, the captions that the images among the rows had before go. `base` is the version that
+        the rows were made for; what the current one shares with it need not be read again.
 
-        Raises ArtifactMissing without a current version, and InvalidInput for rows of another dimension, for an id
+        Raises ArtifactMissing without a current version, ArtifactMismatch where that one has another model or another
+        images root than `base`, and InvalidInput for rows of another dimension, for an id
         that is given twice or has the other modality, and for a caption whose image is in neither version nor rows.
         """
 
-    def delete(self, ids: Iterable[str]) -> VersionInfo:
-        """A new version without these items; the captions of an image go with it.
+    def delete(self, ids: Iterable[str], *, base: Collection | None = None) -> VersionInfo:
+        """A new version without these items; the captions of an image go with it. `base` is as in `upsert`.
 
         Raises ItemNotFound, and changes nothing, where an id is not in the current version.
         """

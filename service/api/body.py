@@ -84,20 +84,25 @@ async def read_search_request(request: Request, workers: Workers, watch: Stopwat
             return parse_json(body)
         return await workers.run(partial(parse_json, body), watch)
     if content_type == "multipart/form-data":
-        return await workers.run(partial(parse_form, await _read_form(request)), watch)
+        return await workers.run(partial(parse_form, await read_form(request)), watch)
     sent = f"its content type is {content_type}" if content_type else "it has no content type"
     raise UnsupportedMediaType(f"the body must be application/json or multipart/form-data, but {sent}")
 
 
 def parse_json(body: bytes) -> ParsedRequest:
     """JSON is read strictly: a number in quotes is not a number, and a repeated name is refused."""
+    return parse_fields(json_object(body, '{"text": "two dogs on a beach"}'))
+
+
+def json_object(body: bytes, example: str) -> dict[str, Any]:
+    """The fields of a body; raises MalformedBody, and InvalidField for a repeated name or what is not an object."""
     try:
-        fields = json.loads(body, object_pairs_hook=_without_repetition)
+        fields = json.loads(body, object_pairs_hook=without_repetition)
     except (ValueError, RecursionError) as error:
         raise MalformedBody(f"the body is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise InvalidField('the body must be a JSON object, such as {"text": "two dogs on a beach"}', None)
-    return parse_fields(fields)
+        raise InvalidField(f"the body must be a JSON object, such as {example}", None)
+    return fields
 
 
 def parse_fields(fields: dict[str, Any]) -> ParsedRequest:
@@ -107,7 +112,7 @@ def parse_fields(fields: dict[str, Any]) -> ParsedRequest:
 
 def parse_form(fields: list[tuple[str, str | bytes]]) -> ParsedRequest:
     """The fields of a form are text, from which numbers and booleans are parsed."""
-    return _parsed(_without_repetition(fields), strict=False)
+    return _parsed(without_repetition(fields), strict=False)
 
 
 def _parsed(fields: dict[str, Any], *, strict: bool) -> ParsedRequest:
@@ -133,9 +138,10 @@ def _digest_of_bytes(value: object) -> str:
     return hashlib.sha256(value).hexdigest()
 
 
-async def _read_form(request: Request) -> list[tuple[str, str | bytes]]:
+async def read_form(request: Request, max_fields: int = _MAX_FORM_FIELDS) -> list[tuple[str, str | bytes]]:
+    """The fields of a multipart body in their order, files as bytes; raises MalformedBody."""
     try:
-        async with request.form(max_files=_MAX_FORM_FILES, max_fields=_MAX_FORM_FIELDS) as form:
+        async with request.form(max_files=_MAX_FORM_FILES, max_fields=max_fields) as form:
             return [(name, await _content(value)) for name, value in form.multi_items()]
     except HTTPException as error:
         raise MalformedBody(f"the body is not multipart/form-data: {error.detail}") from error
@@ -147,7 +153,8 @@ async def _content(value: str | UploadFile) -> str | bytes:
     return value if isinstance(value, str) else await value.read()
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dictionary; raises InvalidField for a name that is given twice."""
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in fields:

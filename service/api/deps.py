@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from service.api.answers import Answers
 from service.cache import Cache
 from service.core.budget import Workers
+from service.core.changes import Changes
 from service.core.generations import Generations
 from service.core.searcher import Searcher
 from service.obs.metrics import Metrics
@@ -26,6 +27,7 @@ class Resources:
     cache: Cache
     workers: Workers
     metrics: Metrics
+    changes: Changes
 
 
 class State(TypedDict):

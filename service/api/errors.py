@@ -1,34 +1,31 @@
 """Errors of the HTTP surface, and the one place where every error gets its status and its shape."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from fastapi import Response
 
 from model.errors import (
     AahrError,
+    ArtifactBusy,
     ArtifactCorrupt,
     ArtifactError,
     ArtifactMismatch,
     ArtifactMissing,
     EmptyText,
+    ImagesNotWritable,
     ImageTooLarge,
     InvalidInput,
     ItemNotFound,
+    StorageFull,
     TextTooLong,
     UnreadableImage,
 )
-from service.api.headers import default_headers
 from service.api.schemas import ErrorAnswer, ErrorDetail
 from service.core.errors import InvalidField, NotReadyError, OverloadedError
-from service.obs.context import current_request_id
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +150,8 @@ STATUS: Mapping[type[AahrError], HTTPStatus] = {
     RequestTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     ItemNotFound: HTTPStatus.NOT_FOUND,
     UnknownModel: HTTPStatus.NOT_FOUND,
+    ArtifactBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     ArtifactError: HTTPStatus.CONFLICT,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -181,6 +180,7 @@ _HEADERS: Mapping[type[AahrError], Mapping[str, str]] = {
     RequestTimeout: {"Retry-After": "1"},
     # What still arrives of the body must not be read as another request.
     SlowRequest: {"Connection": "close"},
+    ArtifactBusy: {"Retry-After": "5"},
 }
 # Faults of files on this machine are for the operator: their messages name paths, so they only go into the log.
 _PUBLIC: Mapping[type[AahrError], str] = {
@@ -188,6 +188,11 @@ _PUBLIC: Mapping[type[AahrError], str] = {
     ArtifactCorrupt: "the index or the model is damaged; rebuild it (the service log names the file)",
     ArtifactMismatch: "the index was built with a different model from the one being served; rebuild it with this "
     "model, or restart the service with the other one",
+    ArtifactBusy: "another process is changing the index; send the change again when that has ended",
+    StorageFull: "there is no room for the change, and nothing was changed; make room on the disk of the index and of "
+    "its images, and send it again",
+    ImagesNotWritable: "image files cannot be put below the images root of the index, such as where it is an archive "
+    "or read-only, and nothing was changed (the service log says why)",
     ArtifactError: "the index or the model cannot be used; see the service log",
     AahrError: "the service failed; see its log",
 }
@@ -240,65 +245,6 @@ def invalid_field(problems: Sequence[Any]) -> InvalidField:
     path = [str(part) for part in problem["loc"]]
     message = str(problem["msg"]).removeprefix("Value error, ")
     return InvalidField(f"{path[0]}: {message}" if path else message, path[0] if path else None)
-
-
-def install_error_handlers(app: FastAPI) -> None:
-    """Every error response has the one shape, whatever raised the error."""
-    app.add_exception_handler(AahrError, _on_aahr_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_unexpected)
-
-
-def _on_aahr_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AahrError)
-    if error.detail or public_message(error) != str(error):
-        log.warning("%s", internal_message(error))
-    return _as_asked(request, aahr_error_response(error))
-
-
-def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    message = str(error.detail)
-    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-        message = f"{request.method} {request.url.path} is not served; see /docs"
-    return error_response(status, status.name.lower(), message, headers=error.headers)
-
-
-def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    # The first part of the location is "query", "path" or "body".
-    problems = [{**problem, "loc": problem["loc"][1:]} for problem in error.errors()]
-    return _as_asked(request, aahr_error_response(invalid_field(problems)))
-
-
-def _as_asked(request: Request, response: Response) -> Response:
-    """On the routes of OpenAI's clients, with what they look for beside our own fields."""
-    if not request.url.path.startswith("/v1/"):
-        return response
-    detail = json.loads(bytes(response.body))["error"]
-    kind = "server_error" if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    body = {"error": {**detail, "type": kind, "param": detail.get("field")}}
-    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    return Response(json.dumps(body), response.status_code, headers)
-
-
-def _on_disconnect(_request: Request, _error: Exception) -> Response:
-    """Nobody reads this response; a client that disconnects while sending is not a fault of the service."""
-    return aahr_error_response(MalformedBody("the client disconnected before the whole body had arrived"))
-
-
-def _on_unexpected(_request: Request, _error: Exception) -> Response:
-    """Starlette re-raises the exception once this has been sent, and the server logs it with its traceback."""
-    message = "the service failed unexpectedly; see its log"
-    # This response is sent outside of the middleware that writes these headers on all others.
-    headers = {name.decode(): value.decode() for name, value in default_headers().items()}
-    request_id = current_request_id()
-    if request_id:
-        headers["X-Request-Id"] = request_id
-    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message, headers=headers)
 
 
 def _printable(text: str) -> str:

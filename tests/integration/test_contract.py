@@ -25,6 +25,7 @@ from tests.servers import served
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 TOKEN = "a-token-for-this-test"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ schema = schemathesis.openapi.from_path(PROJECT / "tests" / "unit" / "service" /
 def test_answers_are_as_the_document_says(case: Any, client: httpx2.Client) -> None:
     case.call_and_validate(
         base_url=str(client.base_url),
-        headers={"Authorization": f"Bearer {TOKEN}"},
+        headers=BEARER,
         checks=[
             not_a_server_error,
             status_code_conformance,
@@ -57,5 +58,5 @@ def test_answers_are_as_the_document_says(case: Any, client: httpx2.Client) -> N
         ],
         timeout=30,
     )
-    good = client.post("/search", json={"text": "a blue square", "limit": 1})
+    good = client.post("/search", json={"text": "a blue square", "limit": 1}, headers=BEARER)
     assert (good.status_code, good.json()["results"][0]["uri"]) == (200, "blue.jpg")

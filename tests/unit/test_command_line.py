@@ -38,7 +38,7 @@ OPTIONS = {
     "index search": {
         *("index", "text", "--image", "--model", "--target", "--limit", "--offset", "--filter", "--unique"),
     },
-    "serve": {"--index", "--model", "--host", "--port"},
+    "serve": {"--index", "--model", "--host", "--port", "--workers"},
     "demo": {"--images", "--port", "--directory", "--checkpoint", "--serve"},
 }
 

@@ -112,8 +112,6 @@ def _convolutions_in_8_bits(model: ModelProto, calibration: Sequence[Floats], st
         nodes_to_quantize=[node.name for node in (*convolutions, *clips)],
         op_types_to_quantize=["Conv", "Clip"],
         per_channel=True,
-        # Without VNNI, products of two bytes are added in 16 bits: weights of 7 bits cannot overflow there.
-        reduce_range=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )

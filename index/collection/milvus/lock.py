@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from index.collection.milvus.connection import Connection
-from model.errors import AahrError, ArtifactError
+from model.errors import AahrError, ArtifactBusy, ArtifactError
 
 # A writer on another machine that began so long ago is taken for dead. Should it live, it notices before it publishes.
 LEASE_SECONDS = 6 * 3600
@@ -43,7 +43,7 @@ class WriterLock:
 
 @contextmanager
 def writer_lock(connection: Connection, store: str) -> Iterator[WriterLock]:
-    """Hold a store for one change; raises ArtifactError that names the writer that holds it already."""
+    """Hold a store for one change; raises ArtifactBusy that names the writer that holds it already."""
     name = f"{store}_writer"
     nonce = secrets.token_hex(8)
     lock = WriterLock(connection, name, f"owner_{nonce}_{os.getpid()}_{int(time.time())}_{_host()}")
@@ -88,12 +88,12 @@ def _owner(connection: Connection, name: str) -> str | None:
     return next((field for field in connection.field_names(name) if field.startswith("owner_")), "")
 
 
-def _refusal(lock: WriterLock, holder: str) -> ArtifactError:
+def _refusal(lock: WriterLock, holder: str) -> ArtifactBusy:
     match = _OWNER.fullmatch(holder)
     if match is None:
-        return ArtifactError(f"{lock.connection.location} is being changed; try again when that has ended")
+        return ArtifactBusy(f"{lock.connection.location} is being changed; try again when that has ended")
     since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(int(match["since"])))
-    return ArtifactError(
+    return ArtifactBusy(
         f"{lock.connection.location} is being changed by process {match['pid']} on {match['host']} since {since}; wait "
         f"until that has ended, or, if it is gone, drop the Milvus collection {lock.name}"
     )

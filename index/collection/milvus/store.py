@@ -27,7 +27,7 @@ from index.collection.milvus.schema import INDEX_PARAMS, check_rows, key_of
 from index.collection.milvus.selection import Keys, captions_of, deleted, replaced
 from index.collection.milvus.validation import check_lengths, validate_count, validate_rows
 from index.items import Modality
-from index.manifest import VersionInfo, VersionKind
+from index.manifest import VersionInfo, VersionKind, check_base
 from index.pending import PendingRows, PendingVersion
 from index.workspace import workspace
 from model.errors import ArtifactError, ArtifactMissing, ConfigError, InvalidInput
@@ -89,26 +89,33 @@ class MilvusStore:
             )
             return self._finish(lock, manifest, pending.rows)
 
-    def upsert(self, rows: Mapping[Modality, PendingRows], *, replace_captions: bool = False) -> VersionInfo:
+    def upsert(
+        self,
+        rows: Mapping[Modality, PendingRows],
+        *,
+        replace_captions: bool = False,
+        base: Collection | None = None,
+    ) -> VersionInfo:
         """See `Store.upsert`."""
         for modality, pending in rows.items():
             check_lengths(modality, pending)
             check_rows(modality, pending)
         with self._writing() as lock:
-            base = self._manifest()
-            before = MilvusCollection(self._connection, self._catalog, base)
+            current = self._manifest()
+            check_base(current, base.manifest if isinstance(base, MilvusCollection) else None)
+            before = MilvusCollection(self._connection, self._catalog, current)
             dead = replaced(before, rows)
             if replace_captions and Modality.IMAGE in rows:
                 images = rows[Modality.IMAGE].metadata["id"].to_pylist()
                 dead[Modality.TEXT] |= captions_of(before, map(key_of, images))
-            return self._change(lock, base, "upsert", dead, rows)
+            return self._change(lock, current, "upsert", dead, rows)
 
-    def delete(self, ids: Iterable[str]) -> VersionInfo:
+    def delete(self, ids: Iterable[str], *, base: Collection | None = None) -> VersionInfo:  # noqa: ARG002
         """See `Store.delete`."""
         with self._writing() as lock:
-            base = self._manifest()
-            before = MilvusCollection(self._connection, self._catalog, base)
-            return self._change(lock, base, "delete", deleted(before, ids), {})
+            current = self._manifest()
+            before = MilvusCollection(self._connection, self._catalog, current)
+            return self._change(lock, current, "delete", deleted(before, ids), {})
 
     def rollback(self, to: str | None = None) -> VersionInfo:
         """See `Store.rollback`."""

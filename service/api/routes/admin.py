@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends
 from service.api.auth import require
 from service.api.deps import ResourcesDep
 from service.api.rendering import index_ref
-from service.api.schemas import Reloaded, Rollback
+from service.api.state_schemas import Reloaded, Rollback
 from service.core.generations import Swap
 from service.credentials import KeyScope
 
@@ -25,7 +25,7 @@ async def reload(resources: ResourcesDep) -> Reloaded:
 async def rollback(resources: ResourcesDep, wanted: Rollback | None = None) -> Reloaded:
     """Publish an earlier version of the index again and switch to it; nothing is deleted.
 
-    409 where there is none, or where another process is changing the index.
+    409 where there is none, and 503 where another process is changing the index.
     """
     return _reloaded(await resources.generations.rollback(None if wanted is None else wanted.version))
 

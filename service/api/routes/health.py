@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from service.api.deps import ResourcesDep
-from service.api.schemas import Health, Readiness
+from service.api.state_schemas import Health, Readiness
 
 router = APIRouter(prefix="/health", tags=["service"])
 

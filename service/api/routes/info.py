@@ -8,7 +8,7 @@ from index.items import Modality
 from model.preprocess import MAX_PIXELS, MAX_TEXT_CHARACTERS
 from service.api.deps import ResourcesDep
 from service.api.rendering import index_ref
-from service.api.schemas import IndexInfo, Info, Limits, ModelInfo
+from service.api.state_schemas import IndexInfo, Info, Limits, ModelInfo
 
 router = APIRouter(tags=["service"])
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from index import changes
+from index import deltas
 from index.collection import SearchOptions
 from index.collection.local import LocalStore
 from index.items import Modality, image_item_id, text_item_id
 from index.pending import PendingRows
-from model.errors import ArtifactError, ArtifactMissing, InvalidInput, ItemNotFound
+from model.errors import ArtifactError, ArtifactMismatch, ArtifactMissing, InvalidInput, ItemNotFound
 from tests.pending import image_rows, pending_version, text_rows, unit_rows, uris_of
 
 IMAGE, TEXT = Modality.IMAGE, Modality.TEXT
@@ -55,7 +55,7 @@ def test_additions_join_one_small_segment(store: LocalStore) -> None:
 
 
 def test_a_segment_that_is_large_is_left_alone(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "DELTA_ROWS", 2)
+    monkeypatch.setattr(deltas, "DELTA_ROWS", 2)
     for start in (12, 14, 16):
         store.upsert({IMAGE: image_rows(uris_of(2, start=start), seed=start)})
     assert segments_of(store) == [(IMAGE, 12, 0), (IMAGE, 2, 0), (IMAGE, 2, 0), (IMAGE, 2, 0), (TEXT, 7, 0)]
@@ -194,3 +194,21 @@ def test_a_reader_keeps_the_version_that_it_opened(store: LocalStore, tmp_path: 
         store.publish(pending_version(tmp_path, seed=seed))
     assert "000001" not in [info.version for info in store.versions()]
     assert reader.search(unit_rows(3), IMAGE, SearchOptions(limit=12)) == expected
+
+
+def test_rows_of_another_model_or_of_other_images_are_refused(store: LocalStore, tmp_path: Path) -> None:
+    base = store.open()
+    (tmp_path / "elsewhere").mkdir()
+    store.publish(pending_version(tmp_path / "elsewhere"))
+    with pytest.raises(ArtifactMismatch, match="embed them again"):
+        store.upsert({IMAGE: image_rows(["new.jpg"])}, base=base)
+    assert store.upsert({IMAGE: image_rows(["new.jpg"])}, base=store.open()).images == 13
+
+
+def test_what_the_base_has_open_is_not_read_again(store: LocalStore) -> None:
+    base = store.open()
+    vectors = store.catalog.segments / base.snapshot.segments[0].id / "vectors.npy"
+    vectors.rename(vectors.with_suffix(".gone"))
+    with pytest.raises(ArtifactMissing):
+        store.upsert({IMAGE: image_rows(["new.jpg"])})
+    assert store.upsert({IMAGE: image_rows(["new.jpg"])}, base=base).images == 13

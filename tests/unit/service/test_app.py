@@ -35,7 +35,7 @@ def test_public_texts_say_image_everywhere(client: TestClient) -> None:
     [
         ("GET", "/nothing", 404, "not_found"),
         ("GET", "/search", 405, "method_not_allowed"),
-        ("DELETE", "/items/img_0", 405, "method_not_allowed"),
+        ("PUT", "/items/img_0", 405, "method_not_allowed"),
         ("GET", "/admin/reload", 405, "method_not_allowed"),
     ],
 )
