@@ -232,6 +232,16 @@ def rubbish(redis: FaultyRedis) -> Iterator[None]:
 
 
 @contextmanager
+def wrong_types(redis: FaultyRedis) -> Iterator[None]:
+    """Holds a list under each of our keys."""
+    with redis.client() as client:
+        for key in client.keys("aahr:*"):
+            client.delete(key)
+            client.lpush(key, "a list")
+    yield
+
+
+@contextmanager
 def resets(redis: FaultyRedis) -> Iterator[None]:
     """Every connection is reset with its first command."""
     redis.proxy.resets = True
@@ -259,6 +269,7 @@ FAULTS: Mapping[str, Callable[[FaultyRedis], AbstractContextManager[None]]] = {
     "30 ms late": slow(0.03),
     "full": full,
     "rubbish": rubbish,
+    "wrong types": wrong_types,
     "resets": resets,
     "wrong password": wrong_password,
 }
