@@ -64,6 +64,13 @@ def gallery(cache: Path, model_directory: Path, rows: int) -> Path:
     return directory
 
 
+def indexed_rows(index: Path, modality: Modality) -> PendingRows:
+    """What a gallery holds of one modality, memory-mapped."""
+    segments = LocalStore(index).open().snapshot.segments
+    segment = next(each for each in segments if each.modality is modality)
+    return PendingRows(segment.vectors, segment.metadata.columns)
+
+
 def captions() -> list[str]:
     """Flickr8k's captions in a random order that is always the same."""
     images = json.loads((FLICKR8K / "dataset_flickr8k.json").read_text(encoding="utf-8"))["images"]
