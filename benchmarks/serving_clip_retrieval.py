@@ -108,7 +108,8 @@ def _bodies(cache: Path, queries: Floats) -> dict[str, Bodies]:
     for who, (name, options) in wanted.items():
         made[who] = Bodies(cache / f"{who}.jsonl")
         rows = np.round(queries.astype(np.float64), 7).tolist()
-        made[who].file.write_text("".join(json.dumps({name: row, **options}) + "\n" for row in rows), encoding="utf-8")
+        lines = (json.dumps({name: row, **options}) + "\n" for row in rows)
+        made[who].file.write_text("".join(lines), encoding="utf-8")
     return made
 
 

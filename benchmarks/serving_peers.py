@@ -37,7 +37,10 @@ def infinity(cache: Path, texts: Bodies, ours: Served, rounds: int, seconds: flo
                 peer = wrk(f"{url}/embeddings", theirs, clients=clients, seconds=seconds, start=start)
                 own = wrk(f"{ours.url}/search", texts, clients=clients, seconds=seconds, start=start)
                 start += int(own["requests"]) + clients
-                found.append({f"infinity_rps_{clients}": peer["rps"], f"beside_infinity_rps_{clients}": own["rps"]})
+                for who, run in (("infinity", peer), ("beside_infinity", own)):
+                    if run["failed"]:
+                        raise SystemExit(f"{run['failed']:.0f} requests of {clients} clients failed ({who})")
+                    found.append({f"{who}_{name}_{clients}": run[name] for name in ("rps", "p50_ms", "p99_ms")})
     return found
 
 
