@@ -23,6 +23,8 @@ from service.obs.observers import CacheObserver
 from service.obs.timing import Stopwatch
 
 _KNOWN_BODIES = 16_384
+# Hashing more than this takes the event loop longer than it should be held; such a body is parsed in a thread.
+_LARGEST_KNOWN_BYTES = 16_384
 _SHAPE = shape_digest(SearchResult.model_json_schema(mode="serialization"))
 
 
@@ -39,10 +41,8 @@ class Answers:
 
     async def known(self, body: bytes, generation: Generation, watch: Stopwatch) -> bytes | None:
         """The answer to a JSON body that came before, if the cache still has it for this generation."""
-        digest = self._known.get(hashlib.sha256(body).digest())
-        if digest is None:
-            return None
-        return await self._cached(digest, generation, watch)
+        digest = self._known.get(_digest(body)) if len(body) <= _LARGEST_KNOWN_BYTES else None
+        return None if digest is None else await self._cached(digest, generation, watch)
 
     async def answer(
         self, parsed: ParsedRequest, generation: Generation, watch: Stopwatch, body: bytes | None = None
@@ -53,8 +53,9 @@ class Answers:
         `Images.admitted` and `Searcher.search` do; errors are not cached.
         """
         admitted = await self.images.admitted(parsed)
-        if body is not None and admitted is parsed:  # what a URL leads to may change
-            self._known[hashlib.sha256(body).digest()] = parsed.digest
+        # What a URL leads to may change.
+        if body is not None and admitted is parsed and len(body) <= _LARGEST_KNOWN_BYTES:
+            self._known[_digest(body)] = parsed.digest
         return await self._answer(admitted, generation, watch)
 
     async def _answer(self, parsed: ParsedRequest, generation: Generation, watch: Stopwatch) -> bytes:
@@ -82,6 +83,10 @@ class Answers:
 
     def _key(self, digest: str, generation: Generation) -> str:
         return key_prefix(_SHAPE, generation.encoder.runtime.model_id, generation.collection.index_id) + digest
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
 
 
 def _complete(result: bytes, generation: Generation, cached: bytes, watch: Stopwatch) -> bytes:

@@ -17,7 +17,6 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from service.api.errors import RateLimited
 from service.cache.breaker import Breaker
@@ -128,7 +127,7 @@ class RateLimit:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     accepted = await _hit(storage, limit, client)
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # Rubbish in place of an answer makes the client raise nearly anything.
                 self._breaker.failed()
                 log.warning("Redis is not available, each process counts the requests of clients itself: %s", error)
                 return None
@@ -139,7 +138,7 @@ class RateLimit:
         try:
             async with asyncio.timeout(self._timeout_s):
                 counts = await storage.get_sliding_window(limit.key_for(client), limit.get_expiry())
-        except (RedisError, OSError, TimeoutError):
+        except Exception:
             counts = (0, 0.0, limit.amount, 2.0 * limit.get_expiry())
         wait_s = math.floor(seconds_to_wait(limit, *counts)) + 1
         headers = {

@@ -1,36 +1,32 @@
-"""The cache that replicas share: a Redis that may be slow, unreachable, or hold foreign data."""
+"""The cache that replicas share. Most of the cost of Redis is per command, so that one command serves many keys."""
 
 import asyncio
-import logging
 import random
-import time
-import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import islice, zip_longest
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.asyncio import Redis
 
-from model.errors import ConfigError
-from service.cache.breaker import Breaker, LoopLag
+from service.cache.link import PAUSE_S, SLOW_S, TIMEOUT_S, RedisLink
+from service.cache.stored import pack, unpack
 from service.obs.observers import CacheObserver
 
-log = logging.getLogger(__name__)
-
 NAMESPACE = "aahr:"
-TIMEOUT_S = 0.05
-PAUSE_S = 3.0
-CONNECTIONS = 64
 # Answers that were cached together must not all expire together.
 JITTER = 0.1
-_CHECKSUM_BYTES = 4
+# Commands under way at once. Keys that come meanwhile are one command afterwards.
+READERS = 2
+_CONNECTIONS = READERS + 1
+_KEYS_A_COMMAND = 64
+_BYTES_A_COMMAND = 1_000_000
+MAX_UNWRITTEN_BYTES = 16_000_000
+
+Answer = asyncio.Future[bytes | None]
 
 
 class RedisCache:
-    """A Redis that is asked only while it answers; waiting too long for a free connection is a miss."""
+    """Reads wait for Redis for a moment at most; nobody waits for writes, which are dropped where too many are due."""
 
     name = "redis"
 
@@ -40,132 +36,102 @@ class RedisCache:
         ttl_s: int,
         *,
         timeout_s: float = TIMEOUT_S,
+        slow_s: float = SLOW_S,
         pause_s: float = PAUSE_S,
-        connections: int = CONNECTIONS,
         observer: CacheObserver | None = None,
     ) -> None:
         """Raises ConfigError for an unusable URL; does not connect yet."""
         self._ttl_s = ttl_s
-        self._timeout_s = timeout_s
-        self._pause_s = pause_s
-        self._quiet_until = float("-inf")
-        # Redis answers in well under a millisecond: the half of the time-out that remains is plenty.
-        self._breaker = Breaker(pause_s, max_lag_s=timeout_s / 2, trial_s=4 * timeout_s)
-        self._lag = LoopLag()
-        # Not the pool of the client, which raises the same error for "all busy" as for "nobody listens".
-        self._free = asyncio.Semaphore(connections)
-        self._redis = _connect_lazily(url, timeout_s, connections)
-        self._observer = observer
-        self._wanted: dict[str, list[asyncio.Future[bytes | None]]] = {}
-        self._reading: set[asyncio.Task[None]] = set()
+        self._link = RedisLink(
+            url, connections=_CONNECTIONS, timeout_s=timeout_s, slow_s=slow_s, pause_s=pause_s, observer=observer
+        )
+        self._wanted: dict[str, list[Answer]] = {}
+        self._readers: set[asyncio.Task[None]] = set()
+        self._reading = 0
+        self._reader_due = False
+        self._unwritten: dict[str, bytes] = {}
+        self._unwritten_bytes = 0
+        self._writer: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> bytes | None:
-        """Keys that are asked for in one turn of the event loop are one command: most of its cost is per command."""
-        if not self._wanted:
-            reading = asyncio.ensure_future(self._read())
-            self._reading.add(reading)
-            reading.add_done_callback(self._reading.discard)
-        answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        """The value; None where there is none, or Redis does not answer."""
+        if not self._reader_due and self._reading < READERS:
+            self._start_reader()
+        answer: Answer = asyncio.get_running_loop().create_future()
         self._wanted.setdefault(key, []).append(answer)
         return await answer
 
     async def put(self, key: str, value: bytes) -> None:
-        ttl_ms = int(1000 * self._ttl_s * random.uniform(1 - JITTER, 1 + JITTER))
-        await self._ask(partial(self._redis.set, NAMESPACE + key, _add_checksum(value), px=ttl_ms))
+        """Returns before the value is written."""
+        if not self._link.in_use or self._unwritten_bytes + len(value) > MAX_UNWRITTEN_BYTES:
+            return
+        stored = pack(key, value)
+        self._unwritten_bytes += len(stored) - len(self._unwritten.get(key, b""))
+        self._unwritten[key] = stored
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.ensure_future(self._write())
+
+    async def flush(self) -> None:
+        """Wait until all that was put is written, or given up."""
+        if self._writer is not None:
+            await self._writer
 
     async def close(self) -> None:
-        await asyncio.gather(*self._reading)
-        await self._redis.aclose()
+        """Write what is due, and close the connections."""
+        await self.flush()
+        await asyncio.gather(*self._readers)
+        await self._link.close()
+
+    def _start_reader(self) -> None:
+        """It runs in the next turn of the loop, and takes along what is wanted by then."""
+        self._reader_due = True
+        self._reading += 1
+        reader = asyncio.ensure_future(self._read())
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
 
     async def _read(self) -> None:
-        """Answer all that is wanted by now."""
-        wanted, self._wanted = self._wanted, {}
+        """Answer what is wanted, until nothing is."""
+        self._reader_due = False
+        try:
+            while self._wanted:
+                keys = list(islice(self._wanted, _KEYS_A_COMMAND))
+                await self._read_keys({key: self._wanted.pop(key) for key in keys})
+        finally:
+            self._reading -= 1
+
+    async def _read_keys(self, wanted: Mapping[str, Sequence[Answer]]) -> None:
+        keys = [NAMESPACE + key for key in wanted]
         values: Sequence[object] = ()
         try:
-            found = await self._ask(partial(self._redis.mget, [NAMESPACE + key for key in wanted]))
+            found = await self._link.ask(lambda redis: redis.mget(keys))
             values = found if isinstance(found, list) else ()
         finally:
-            for place, answers in enumerate(wanted.values()):
-                value = _strip_checksum(values[place]) if place < len(values) else None
+            for (key, answers), stored in zip_longest(wanted.items(), values[: len(keys)]):
+                value = unpack(key, stored)
                 for answer in answers:
-                    if not answer.done():
+                    if not answer.done():  # whoever asked may have left
                         answer.set_result(value)
 
-    async def _ask(self, command: Callable[[], Awaitable[object]]) -> object:
-        """The answer of Redis; None if it is not asked, does not answer, or answers with an error."""
-        if not self._breaker.allows() or not await self._take_connection():
-            return None
-        try:
-            with self._lag.watch() as lag_s:
-                return await self._answer(command, lag_s)
-        finally:
-            self._free.release()
-            if self._observer is not None:
-                self._observer.set_breaker(self._breaker.state)
+    async def _write(self) -> None:
+        """Write what is due, until nothing is."""
+        while self._unwritten:
+            due = self._take_due()
+            await self._link.ask(partial(self._store, due))
 
-    async def _answer(self, command: Callable[[], Awaitable[object]], lag_s: Callable[[], float]) -> object:
-        try:
-            answer = await command()
-        except (RedisTimeoutError, TimeoutError) as error:
-            self._breaker.timed_out(lag_s())
-            self._warn(error)
-        except ResponseError as error:
-            # Such as out of memory: Redis is there, and can be asked again.
-            self._breaker.succeeded()
-            self._warn(error)
-        except Exception as error:  # Rubbish in place of an answer makes the parser raise nearly anything.
-            self._breaker.failed()
-            self._warn(error)
-        else:
-            self._breaker.succeeded()
-            return answer
-        return None
+    def _take_due(self) -> dict[str, bytes]:
+        due: dict[str, bytes] = {}
+        size = 0
+        while self._unwritten and len(due) < _KEYS_A_COMMAND and size < _BYTES_A_COMMAND:
+            key = next(iter(self._unwritten))
+            due[key] = self._unwritten.pop(key)
+            size += len(due[key])
+        self._unwritten_bytes -= size
+        return due
 
-    async def _take_connection(self) -> bool:
-        """Take a free connection; False if none became free in time."""
-        if not self._free.locked():
-            return await self._free.acquire()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._free.acquire()
-        except TimeoutError:
-            return False
-
-    def _warn(self, error: Exception) -> None:
-        """Once per series of errors."""
-        if self._observer is not None:
-            self._observer.count_cache("results", "error")
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            log.warning("Redis is not available, results are computed without the cache: %s", error)
-        self._quiet_until = now + self._pause_s
-
-
-def _connect_lazily(url: str, timeout_s: float, connections: int) -> Redis:
-    try:
-        pool = ConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
-        # Made and discarded: an unknown option is found here, not in the first request.
-        pool.make_connection()  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError) as error:
-        # Neither the URL nor the parser's message is shown: both may contain the password.
-        remedy = "write it as redis://host:port/db, with any / in the password as %2F"
-        raise ConfigError(f"REDIS_URL cannot be used; {remedy}") from error
-    return Redis.from_pool(pool)
-
-
-def _add_checksum(value: bytes) -> bytes:
-    return zlib.crc32(value).to_bytes(_CHECKSUM_BYTES) + value
-
-
-def _strip_checksum(stored: object) -> bytes | None:
-    """The value, or None if something else is stored under the key: Redis is shared and may hold anything."""
-    if not isinstance(stored, bytes) or len(stored) < _CHECKSUM_BYTES:
-        return None
-    checksum, value = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
-    return value if zlib.crc32(value).to_bytes(_CHECKSUM_BYTES) == checksum else None
+    async def _store(self, due: Mapping[str, bytes], redis: Redis) -> object:
+        async with redis.pipeline(transaction=False) as pipeline:
+            for key, stored in due.items():
+                ttl_ms = int(1000 * self._ttl_s * random.uniform(1 - JITTER, 1 + JITTER))
+                pipeline.set(NAMESPACE + key, stored, px=ttl_ms)
+            return await pipeline.execute()

@@ -23,6 +23,9 @@ from service.core.query import (
 )
 from service.obs.timing import Stopwatch
 
+# Hashing this much takes less time than handing it to a thread.
+_LARGE_BYTES = 256_000
+
 
 class EmbeddingCache(Protocol):
     """Embeddings of what was embedded before, by model and digest; see `service.cache`."""
@@ -72,7 +75,8 @@ class Searcher:
 
     async def _encoded(self, generation: Generation, source: Text | Image, watch: Stopwatch) -> Embedded:
         runtime, cache = generation.encoder.runtime, self._embeddings
-        digest = source.digest
+        large = isinstance(source, Image) and len(source.content) > _LARGE_BYTES
+        digest = await self.workers.run(lambda: source.digest, watch) if large else source.digest
         if cache is not None:
             with watch.measure("cache"):
                 known = await cache.get(runtime.model_id, digest, runtime.dimension)

@@ -1,9 +1,7 @@
-"""Answers cached in a real Redis, which is then killed, stopped or filled with junk: no request fails."""
+"""Answers cached in a real Redis, which may hold junk; tests/integration/test_redis_faults.py makes it fail."""
 
 import asyncio
-import os
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import httpx2
 import pytest
 from redis import Redis
 
-from service.cache.redis import NAMESPACE, PAUSE_S, RedisCache
+from service.cache.redis import NAMESPACE, RedisCache
 from tests.galleries import BuiltGallery, build_gallery, image_bytes
 from tests.servers import eventually, free_port, redis_server, served
 
@@ -50,7 +48,7 @@ def test_second_equal_query_comes_from_redis(gallery: BuiltGallery, port: int) -
         assert not ask(client, text="red")
         becomes_cached(client, text="red")
         (key,) = redis.keys(NAMESPACE + "search:*")
-        assert 0 < redis.ttl(key) <= 3600
+        assert 3239 <= redis.ttl(key) <= 3960
         for other in ({"limit": 3}, {"offset": 0, "score_threshold": -1.0}, {"with_payload": False}):
             assert not ask(client, text="red", **other)
             becomes_cached(client, text="red", **other)
@@ -92,42 +90,18 @@ def test_junk_under_a_key_is_computed_anew(gallery: BuiltGallery, port: int) -> 
         assert not ask(client, text="red")
 
 
-def test_killed_redis_costs_no_request_and_is_used_again_once_back(gallery: BuiltGallery, port: int) -> None:
+def test_a_redis_that_comes_later_is_used(gallery: BuiltGallery, port: int) -> None:
     with served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "AAHR_CACHE_BYTES": "0"}) as (client, _):
         assert not ask(client, text="red")
-        with redis_server(port) as process:
-            eventually(lambda: ask(client, text="red"), "the late Redis is used")
-            process.kill()
-            process.wait()
-            for _ in range(50):
-                assert not ask(client, text="red")
-            assert client.get("/health/ready").status_code == 200
+        assert client.get("/health/ready").status_code == 200
         with redis_server(port):
-            eventually(lambda: ask(client, text="red"), "Redis is used again")
-
-
-def test_redis_that_hangs_costs_almost_no_time(gallery: BuiltGallery, port: int) -> None:
-    with (
-        redis_server(port) as process,
-        served(gallery.index, {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "AAHR_CACHE_BYTES": "0"}) as (client, _),
-    ):
-        ask(client, text="red")
-        os.kill(process.pid, signal.SIGSTOP)
-        try:
-            started = time.monotonic()
-            answers = [ask(client, text="red") for _ in range(20)]
-            took = time.monotonic() - started
-        finally:
-            os.kill(process.pid, signal.SIGCONT)
-        assert not any(answers)
-        # One wait of a timeout for each time that it is asked, and otherwise only the searches.
-        assert took < PAUSE_S / 2
+            eventually(lambda: ask(client, text="red"), "the late Redis is used")
 
 
 def test_stalls_of_our_own_do_not_shut_out_a_healthy_redis(port: int) -> None:
     async def scenario() -> int:
         # Long enough for a Redis that gets no core for a while on a busy machine.
-        cache = RedisCache(f"redis://127.0.0.1:{port}/0", 60, timeout_s=0.3)
+        cache = RedisCache(f"redis://127.0.0.1:{port}/0", 60, timeout_s=0.6)
         await cache.put("key", b"value")
 
         async def client() -> int:
@@ -136,7 +110,7 @@ def test_stalls_of_our_own_do_not_shut_out_a_healthy_redis(port: int) -> None:
         clients = [asyncio.create_task(client()) for _ in range(16)]
         for _ in range(3):
             await asyncio.sleep(0.01)
-            time.sleep(0.5)
+            time.sleep(1)
         hits = sum(await asyncio.gather(*clients))
         await cache.close()
         return hits

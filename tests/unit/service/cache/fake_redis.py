@@ -6,15 +6,17 @@ from contextlib import asynccontextmanager
 
 
 class FakeRedis:
-    """Answers every command after `delay_s`; `asked` counts the commands that read or write a key."""
+    """Answers every command after `delay_s`; `asked` counts the commands that read or write keys."""
 
     def __init__(self) -> None:
         self.delay_s = 0.0
         self.asked = 0
+        self.connections = 0
         self._values: dict[bytes, bytes] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until the client ends it."""
+        self.connections += 1
         try:
             while line := await reader.readline():
                 answer = self._answer([await _argument(reader) for _ in range(int(line[1:]))])
@@ -28,6 +30,8 @@ class FakeRedis:
     def _answer(self, command: list[bytes]) -> bytes:
         name = command[0].upper()
         self.asked += name in (b"MGET", b"SET")
+        if name == b"PING":
+            return b"+PONG\r\n"
         if name == b"SET":
             self._values[command[1]] = command[2]
         if name != b"MGET":

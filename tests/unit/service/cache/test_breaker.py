@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from service.cache.breaker import Breaker, LoopLag
+from service.cache.breaker import SLOW_IN_A_ROW, Breaker, LoopLag
 
 
 class Clock:
@@ -87,6 +87,75 @@ def test_an_answer_in_between_keeps_it_in_use(breaker: Breaker, clock: Clock) ->
     assert breaker.allows()
 
 
+@pytest.fixture
+def patient(clock: Clock) -> Breaker:
+    return Breaker(pause_s=1.0, max_lag_s=0.02, trial_s=0.2, max_pause_s=4.0, slow_s=0.01, clock=clock)
+
+
+def _pause_s(breaker: Breaker, clock: Clock) -> float:
+    """Fail now; how long it is until somebody may try."""
+    breaker.failed()
+    began = clock.now
+    while not breaker.allows():
+        clock.now += 0.5
+    return clock.now - began
+
+
+def test_the_pause_doubles_with_every_failed_trial_up_to_a_bound(patient: Breaker, clock: Clock) -> None:
+    assert [_pause_s(patient, clock) for _ in range(5)] == [1.0, 2.0, 4.0, 4.0, 4.0]
+
+
+def test_a_store_that_comes_and_goes_is_left_alone_for_longer_and_longer(patient: Breaker, clock: Clock) -> None:
+    pauses = []
+    for _ in range(4):
+        pauses.append(_pause_s(patient, clock))
+        patient.succeeded()
+        clock.now += 1.0
+    assert pauses == [1.0, 2.0, 4.0, 4.0]
+    clock.now += 9.0
+    assert _pause_s(patient, clock) == 1.0
+
+
+def test_many_who_fail_together_are_one_failure(patient: Breaker, clock: Clock) -> None:
+    for _ in range(10):
+        patient.failed()
+    clock.now = 1.0
+    assert patient.allows()
+
+
+def test_slow_answers_in_a_row_open_it(patient: Breaker) -> None:
+    for _ in range(SLOW_IN_A_ROW - 1):
+        patient.succeeded(0.011)
+    patient.succeeded(0.009)
+    for _ in range(SLOW_IN_A_ROW - 1):
+        patient.succeeded(0.011)
+    assert patient.closed
+    patient.succeeded(0.011)
+    assert not patient.closed
+
+
+def test_a_slow_answer_does_not_end_a_trial_well(patient: Breaker, clock: Clock) -> None:
+    patient.failed()
+    clock.now = 1.0
+    assert patient.allows()
+    patient.succeeded(0.011)
+    assert (patient.closed, patient.allows()) == (False, False)
+    patient.succeeded(0.009)
+    assert patient.closed
+
+
+def test_the_state_is_told(patient: Breaker, clock: Clock) -> None:
+    states = [patient.state]
+    patient.failed()
+    states.append(patient.state)
+    clock.now = 1.0
+    patient.allows()
+    states.append(patient.state)
+    patient.failed()
+    states.append(patient.state)
+    assert states == ["closed", "open", "half_open", "open"]
+
+
 async def _lag(stall_s: float, *, pending: bool) -> float:
     """The lag that is seen where the loop stands still for `stall_s`, before or after its timer has come."""
     lag = LoopLag()
@@ -105,6 +174,18 @@ def test_a_stall_of_the_loop_is_seen(pending: bool) -> None:
 
 def test_a_loop_that_only_waits_is_not_late() -> None:
     assert asyncio.run(_lag(0.0, pending=False)) < 0.02
+
+
+def test_a_loop_that_is_busy_with_others_is_seen_though_no_timer_is_late() -> None:
+    async def scenario() -> float:
+        lag = LoopLag()
+        with lag.watch() as lag_s:
+            until = time.thread_time() + 0.05
+            while time.thread_time() < until:
+                await asyncio.sleep(0)
+            return lag_s()
+
+    assert asyncio.run(scenario()) >= 0.05
 
 
 def test_a_stall_of_before_is_not_counted() -> None:
