@@ -2,7 +2,7 @@
 
 Stages come from /metrics, processor time of the event loop and of the other threads from /proc. py-spy, in a virtual
 environment of its own, then samples a second run, so that what it costs is in no other figure. A sample belongs to the
-package of its innermost Python frame: time in ONNX Runtime or FAISS is that of the package that called it.
+package of its innermost Python frame. Requests of one batch each have the time of the whole batch as their stage.
 """
 
 import os
@@ -105,7 +105,7 @@ def package_of(frame: str) -> str:
 
 
 def profile_table(profiles: dict[str, dict[str, Any]]) -> str:
-    """Three parts for docs/benchmarks.md: stages, processor time, and shares."""
+    """Two tables for docs/benchmarks.md: stages with processor time, and shares."""
     lines = ["| | stages, ms a request | items a batch | event loop, ms of a core | workers, ms of a core |"]
     lines.append("|---|---|---|---:|---:|")
     for name, found in profiles.items():
