@@ -16,9 +16,9 @@ from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
+from places import CACHE
 from rich.console import Console
 from rich.table import Column, Table
-from runs import CACHE
 
 from training.config import DataConfig
 from training.data.dataset import ImageTextDataset, Split

@@ -16,7 +16,7 @@ import typer
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from runs import CACHE, FLICKR8K
+from places import CACHE, FLICKR8K
 
 from training.checkpoint import load_state
 from training.data.karpathy import load_karpathy

@@ -14,7 +14,7 @@ from pathlib import Path
 from socket import create_server
 from typing import Any
 
-from runs import ROOT
+from places import ROOT
 
 _READY_WITHIN_S = 120
 # Each line of the file is a request body; a run starts at a line of its own, so that no body is sent twice.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from runs import CACHE, CONFIGS, measure, summarise, train_once
+from places import CACHE
+from runs import CONFIGS, measure, summarise, train_once
 
 
 def main(

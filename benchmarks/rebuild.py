@@ -10,7 +10,6 @@ computes beside the floor. Captions are timed with images that are known, so tha
 """
 
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Annotated, Any
 
 import onnxruntime as ort
 import typer
+from places import FLICKR8K
 
 from index.embedding import Known, KnownRows, Settings, embed_source
 from index.items import Modality
@@ -33,7 +33,6 @@ from model.runtime import IMAGE_CHUNK, TEXT_CHUNK
 from model.tokens import SentenceTokenizer, longest_first, rows_of, token_feeds
 
 TARGET = 0.85
-FLICKR8K = Path(os.environ.get("FLICKR8K") or Path(__file__).parents[2] / "shared" / "data" / "flickr8k")
 
 
 def main(

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import typer
 from http_load import serving
-from runs import CACHE
+from places import CACHE
 from serving_data import captions, gallery, model
 
 from tests.load import Load, Outcome, load, percentile_ms

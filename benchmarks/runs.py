@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from places import FLICKR8K, ROOT
 
 from training.config import load_config
 from training.data.karpathy import load_karpathy
@@ -18,10 +19,7 @@ from training.evaluate import evaluate, open_embedder
 from training.metrics.retrieval import image_to_text_ranks, text_to_image_ranks
 from training.train import train
 
-ROOT = Path(__file__).resolve().parent.parent
-CACHE = Path.home() / ".cache" / "aahr"
 CONFIGS = ROOT / "training" / "configs"
-FLICKR8K = Path(os.environ.get("FLICKR8K") or ROOT.parent / "shared" / "data" / "flickr8k")
 
 
 def train_once(recipe: Path, directory: Path, cache: Path, settings: Sequence[str]) -> float | None:

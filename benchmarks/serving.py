@@ -1,31 +1,49 @@
 """Claim: the service answers as fast as its model allows, however many clients there are.
 
-    python benchmarks/serving.py --json serving.json
+    python benchmarks/serving.py --json serving.json --profile --peer infinity --peer clip-retrieval
 
 Everything runs on this machine: `aahr serve` on an index of 100,000 images, wrk as its clients, and in turns with them
-the floors (serving_floors.py): the same encoding and searching without HTTP. Figures are medians over rounds; what
-counts is a figure as a share of the floor of the same run. Needs wrk and redis-server.
+the floors (serving_floors.py): the same encoding and searching without HTTP. Figures are medians over rounds, `lowest`
+and `highest` say how far the rounds differ; what counts is a figure as a share of the floor of the same run. A request
+that fails ends the run. What is made once lies in a cache folder: the first run takes some minutes more than the six
+of the others, and peers and profile some more. `--only text` measures a part. Needs wrk and redis-server.
 """
 
 import json
 import statistics
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from http_load import Bodies, Served, free_port, serving, wrk
-from runs import CACHE
+from places import CACHE
+from serving_clip_retrieval import clip_retrieval
 from serving_data import gallery, image_bodies, model, text_bodies
-from serving_floors import empty_post, measured
+from serving_floors import empty_server, measured
 from serving_peers import infinity
+from serving_profile import profile_table, profiled
+from serving_table import table
 
 TEXT_CLIENTS = (1, 8, 32, 64)
 NO_CACHE = {"AAHR_CACHE_BYTES": "0"}
 Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and for how long; `many` is the index of which the start is timed as well."""
+
+    cache: Path
+    model: Path
+    index: Path
+    many: Path | None
+    rounds: int
+    seconds: int
 
 
 def main(
@@ -34,118 +52,153 @@ def main(
     many_rows: Annotated[int, typer.Option(help="Images of the index whose start is timed as well; 0: none.")] = 0,
     precision: Annotated[str, typer.Option(help="Of the model: fp32 or int8.")] = "fp32",
     rounds: Annotated[int, typer.Option(min=1)] = 3,
-    seconds: Annotated[float, typer.Option(min=1, help="Of each measurement.")] = 6.0,
+    seconds: Annotated[int, typer.Option(min=1, help="Of each measurement.")] = 6,
     cache: Annotated[Path, typer.Option(help="Folder of what is made once.")] = CACHE / "serving",
-    peers: Annotated[list[str] | None, typer.Option("--peer", help="infinity: the server beside ours.")] = None,
+    only: Annotated[str, typer.Option(help="Comma-separated parts: text, cached, images, starts.")] = "",
+    peers: Annotated[list[str] | None, typer.Option("--peer", help="infinity or clip-retrieval, beside ours.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Say where the time goes as well.")] = False,
 ) -> None:
     """Measure texts, cached texts, images and the start, with their floors, and write the figures."""
+    parts = _chosen(only.split(",") if only else PARTS, PARTS)
+    others = _chosen(peers or (), PEERS)
     cache.mkdir(parents=True, exist_ok=True)
     exported = model(cache, precision)
-    index = gallery(cache, exported, rows)
+    many = gallery(cache, exported, many_rows) if many_rows else None
+    plan = Plan(cache, exported, gallery(cache, exported, rows), many, rounds, seconds)
+    found = [figures for part in (*parts, *others) for figures in part(plan)]
     figures: dict[str, Any] = {"rows": rows, "precision": precision, "rounds": rounds, "seconds": seconds}
-    figures |= _texts(cache, exported, index, rounds, seconds)
-    figures |= _cached(cache, index, rounds, seconds)
-    figures |= _images(cache, exported, index, rounds, seconds)
-    if peers:
-        figures |= _peers(cache, index, peers, rounds, seconds)
-    figures |= _starts(index, gallery(cache, exported, many_rows) if many_rows else None)
+    figures |= _over_rounds(statistics.median, found)
     figures |= _ratios(figures)
+    figures |= {"lowest": _over_rounds(min, found), "highest": _over_rounds(max, found)}
+    if profile:
+        figures["profile"] = _profiles(plan)
     json_out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(table(figures))
+    if profile:
+        print(f"\n{profile_table(figures['profile'])}")
 
 
-def _texts(cache: Path, exported: Path, index: Path, rounds: int, seconds: float) -> Figures:
-    """Distinct texts, and where the time of a request goes."""
-    bodies, at = text_bodies(cache), 0
-    found: list[Figures] = []
-    with serving(index) as served:
-        for _ in range(rounds):
-            found.append(measured("text", exported, index, seconds))
+def _chosen(names: Iterable[str], known: "Mapping[str, Part]") -> "list[Part]":
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is not known; give some of {', '.join(known)}")
+    return [known[name] for name in names]
+
+
+def _texts(plan: Plan) -> Iterator[Figures]:
+    """Distinct texts."""
+    bodies, at = text_bodies(plan.cache), 0
+    with serving(plan.index) as served:
+        for _ in range(plan.rounds):
+            yield measured("ort", plan.model, plan.index, plan.seconds)
+            yield measured("text", plan.model, plan.index, plan.seconds)
             for clients in TEXT_CLIENTS:
-                run = _load(served, bodies, clients, seconds, at)
+                run = _load(served.url, bodies, clients, plan.seconds, at)
                 at += int(run["requests"]) + clients
-                found.append(_named(f"text_{{}}_{clients}", run))
-    return _medians(found)
+                yield _named(f"text_{{}}_{clients}", run)
 
 
-def _cached(cache: Path, index: Path, rounds: int, seconds: float) -> Figures:
-    """A hundred equal texts, in the process and in Redis."""
-    bodies = text_bodies(cache, equal=100)
-    found = [empty_post(bodies, seconds)]
-    with serving(index) as served:
-        found += [_named("cached_{}_32", run) for run in _warmed(served, bodies, rounds, seconds)]
-    with _redis() as url, serving(index, {**NO_CACHE, "REDIS_URL": url}) as served:
-        found += [_named("redis_{}_32", run) for run in _warmed(served, bodies, rounds, seconds)]
-    return _medians(found)
+def _cached(plan: Plan) -> Iterator[Figures]:
+    """A hundred equal texts, in the process and in Redis, and a server that does nothing."""
+    bodies = text_bodies(plan.cache, equal=100)
+    with (
+        empty_server() as empty,
+        serving(plan.index) as ours,
+        _redis() as url,
+        serving(plan.index, {**NO_CACHE, "REDIS_URL": url}) as through_redis,
+    ):
+        places = {"empty_fastapi_{}": empty, "cached_{}_32": ours.url, "redis_{}_32": through_redis.url}
+        for place in places.values():
+            _load(place, bodies, 8, 2)
+        for _ in range(plan.rounds):
+            yield from (_named(name, _load(at, bodies, 32, plan.seconds)) for name, at in places.items())
 
 
-def _warmed(served: Served, bodies: Bodies, rounds: int, seconds: float) -> Iterator[Figures]:
-    _load(served, bodies, 8, 2, 0)
-    yield from (_load(served, bodies, 32, seconds, 0) for _ in range(rounds))
-
-
-def _images(cache: Path, exported: Path, index: Path, rounds: int, seconds: float) -> Figures:
+def _images(plan: Plan) -> Iterator[Figures]:
     """Images, of which none is in a cache."""
-    bodies = image_bodies(cache)
-    found: list[Figures] = []
-    with serving(index, NO_CACHE) as served:
-        for number in range(rounds):
-            found.append(measured("image", exported, index, seconds))
-            found += [_named(f"image_{{}}_{c}", _load(served, bodies, c, seconds, 500 * number)) for c in (1, 8)]
-    return _medians(found)
+    bodies = image_bodies(plan.cache)
+    with serving(plan.index, NO_CACHE) as served:
+        for number in range(plan.rounds):
+            yield measured("image", plan.model, plan.index, plan.seconds)
+            for clients in (1, 8):
+                yield _named(f"image_{{}}_{clients}", _load(served.url, bodies, clients, plan.seconds, 500 * number))
 
 
-def _peers(cache: Path, index: Path, names: list[str], rounds: int, seconds: float) -> Figures:
-    """Ours and theirs by turns, with no cache of ours."""
-    if unknown := set(names) - {"infinity"}:
-        raise typer.BadParameter(f"the peer {sorted(unknown)[0]!r} is not known; give infinity")
-    with serving(index, NO_CACHE) as served:
-        return _medians(infinity(cache, text_bodies(cache), served, rounds, seconds))
-
-
-def _starts(index: Path, many: Path | None) -> Figures:
+def _starts(plan: Plan) -> Iterator[Figures]:
     """Seconds from the start of the process until it is ready, with the files in the page cache."""
-    starts: dict[str, Callable[[], Any]] = {"start_s": partial(serving, index)}
-    starts["start_2_workers_s"] = partial(serving, index, None, "--workers", "2")
-    if many is not None:
-        starts["start_many_rows_s"] = partial(serving, many)
-    found: Figures = {}
-    for name, start in starts.items():
+    starts = {"start_s": partial(serving, plan.index)}
+    starts["start_2_workers_s"] = partial(serving, plan.index, None, "--workers", "2")
+    if plan.many is not None:
+        starts["start_many_rows_s"] = partial(serving, plan.many)
+    for start in starts.values():
         with start():
             pass
-        with start() as served:
-            found[name] = served.ready_s
+    for _ in range(plan.rounds):
+        for name, start in starts.items():
+            with start() as served:
+                yield {name: served.ready_s}
+
+
+def _infinity(plan: Plan) -> Iterator[Figures]:
+    with serving(plan.index, NO_CACHE) as served:
+        yield from infinity(plan.cache, text_bodies(plan.cache), served, plan.rounds, plan.seconds)
+
+
+def _clip_retrieval(plan: Plan) -> Iterator[Figures]:
+    with serving(plan.index, NO_CACHE) as served:
+        yield from clip_retrieval(plan.cache, plan.index, served, plan.rounds, plan.seconds)
+
+
+Part = Callable[[Plan], Iterator[Figures]]
+PARTS: dict[str, Part] = {"text": _texts, "cached": _cached, "images": _images, "starts": _starts}
+PEERS: dict[str, Part] = {"infinity": _infinity, "clip-retrieval": _clip_retrieval}
+
+
+def _profiles(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Where the time of a text, of a cached text and of an image goes."""
+    texts, equal, images = text_bodies(plan.cache), text_bodies(plan.cache, equal=100), image_bodies(plan.cache)
+    found = {}
+    with serving(plan.index, NO_CACHE) as served:
+        for name, bodies, clients in (("text, 1", texts, 1), ("text, 32", texts, 32), ("image, 8", images, 8)):
+            found[name] = _profiled(plan, served, bodies, clients)
+    with serving(plan.index) as served:
+        _load(served.url, equal, 8, 2)
+        found["cached, 32"] = _profiled(plan, served, equal, 32)
     return found
 
 
-def _load(served: Served, bodies: Bodies, clients: int, seconds: float, start: int) -> Figures:
-    run = wrk(f"{served.url}/search", bodies, clients=clients, seconds=seconds, start=start)
+def _profiled(plan: Plan, served: Served, bodies: Bodies, clients: int) -> dict[str, Any]:
+    load = partial(_load, served.url, bodies, clients, plan.seconds)
+    return profiled(plan.cache, served, load, plan.seconds)
+
+
+def _load(url: str, bodies: Bodies, clients: int, seconds: int, start: int = 0) -> Figures:
+    run = wrk(f"{url}/search", bodies, clients=clients, seconds=seconds, start=start)
     if run["failed"]:
         raise SystemExit(f"{run['failed']:.0f} requests of {clients} clients failed")
     return run
 
 
 def _named(pattern: str, run: Mapping[str, float]) -> Figures:
-    return {
-        pattern.format(name): run[key] for name, key in (("rps", "rps"), ("p50_ms", "p50_ms"), ("p99_ms", "p99_ms"))
-    }
+    return {pattern.format(name): run[name] for name in ("rps", "p50_ms", "p99_ms")}
 
 
-def _medians(found: list[Figures]) -> Figures:
+def _over_rounds(of: Callable[[Iterable[float]], float], found: list[Figures]) -> Figures:
     names = dict.fromkeys(name for figures in found for name in figures)
-    return {name: statistics.median(figures[name] for figures in found if name in figures) for name in names}
+    return {name: of([figures[name] for figures in found if name in figures]) for name in names}
 
 
 def _ratios(figures: Mapping[str, float]) -> Figures:
-    return {
-        **{
-            f"text_share_{clients}": figures[f"text_rps_{clients}"] / figures["text_floor_rps"]
-            for clients in (8, 32, 64)
-        },
-        "image_share_8": figures["image_rps_8"] / figures["image_floor_rps"],
-        "cached_share_32": figures["cached_rps_32"] / figures["empty_fastapi_rps"],
-        "redis_share_32": figures["redis_rps_32"] / figures["empty_fastapi_rps"],
+    """Figures as shares of their floors, as far as both were measured; and those beside a peer as its multiples."""
+    pairs = {
+        **{f"text_share_{clients}": (f"text_rps_{clients}", "text_floor_rps") for clients in TEXT_CLIENTS},
+        "image_share_8": ("image_rps_8", "image_floor_rps"),
+        "cached_share_32": ("cached_rps_32", "empty_fastapi_rps"),
+        "redis_share_32": ("redis_rps_32", "empty_fastapi_rps"),
+        **{f"infinity_times_{c}": (f"beside_infinity_rps_{c}", f"infinity_rps_{c}") for c in (1, 8, 32)},
+        **{f"clip_retrieval_times_{c}": (f"beside_clip_retrieval_rps_{c}", f"clip_retrieval_rps_{c}") for c in (1, 8)},
     }
+    return {name: figures[a] / figures[b] for name, (a, b) in pairs.items() if a in figures and b in figures}
 
 
 @contextmanager
@@ -158,29 +211,6 @@ def _redis() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-def table(figures: Mapping[str, Any]) -> str:
-    """The figures for docs/benchmarks.md."""
-    lines = ["| | requests/s | p50 ms | p99 ms | share of the floor |", "|---|---:|---:|---:|---:|"]
-    names = [
-        *(f"text_{{}}_{clients}" for clients in TEXT_CLIENTS),
-        "cached_{}_32",
-        "redis_{}_32",
-        "image_{}_1",
-        "image_{}_8",
-    ]
-    for name in names:
-        share = figures.get(name.format("share"))
-        rps, p50, p99 = (figures[name.format(part)] for part in ("rps", "p50_ms", "p99_ms"))
-        shown = f"{share:.2f}" if share else ""
-        lines.append(f"| {name.replace('_{}_', ', clients: ')} | {rps:.0f} | {p50:.1f} | {p99:.1f} | {shown} |")
-    for name in (key for key in figures if "infinity_rps" in key):
-        lines.append(f"| {name} | {figures[name]:.0f} | | | |")
-    for name in ("text_floor_rps", "encode_batches_rps", "search_batches_rps", "image_floor_rps", "empty_fastapi_rps"):
-        lines.append(f"| floor: {name.removesuffix('_rps')} | {figures[name]:.0f} | | | |")
-    lines += [f"| {name} | {figures[name]:.2f} s | | | |" for name in figures if name.startswith("start")]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

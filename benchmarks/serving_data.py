@@ -1,7 +1,8 @@
 """What the service is measured on: the shipped model, a gallery of any size made of real embeddings, and queries.
 
 Rows are embeddings of Flickr8k's images plus Gaussian noise of norm 0.5, normalised; captions are Flickr8k's own.
-Everything is drawn by fixed seeds and kept in a cache folder.
+Everything is drawn by fixed seeds and kept in a cache folder. Files appear there when they are complete, so that a run
+that is killed can be started again.
 """
 
 import io
@@ -10,6 +11,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pyarrow as pa
 from http_load import Bodies
 from numpy.typing import NDArray
 from PIL import Image
-from runs import FLICKR8K, ROOT
+from places import FLICKR8K, ROOT
 
 from index.collection.local import LocalStore
 from index.items import Modality
@@ -49,7 +51,7 @@ def model(cache: Path, precision: str) -> Path:
 def gallery(cache: Path, model_directory: Path, rows: int) -> Path:
     """An index of so many images and of Flickr8k's captions, as `aahr index rebuild` would choose and tune it."""
     directory = cache / f"index-{model_directory.name}-{rows}"
-    if not directory.exists():
+    if not (directory / "CURRENT").exists():
         images, texts = _embeddings(cache, model_directory)
         with Runtime.load(model_directory, workers=1) as runtime:
             described = IndexedModel(
@@ -62,6 +64,13 @@ def gallery(cache: Path, model_directory: Path, rows: int) -> Path:
         root = FLICKR8K / "images"
         LocalStore(directory).publish(PendingVersion(model=described, images_root=root, rows=pending))
     return directory
+
+
+def indexed_rows(index: Path, modality: Modality) -> PendingRows:
+    """What a gallery holds of one modality, memory-mapped."""
+    segments = LocalStore(index).open().snapshot.segments
+    segment = next(each for each in segments if each.modality is modality)
+    return PendingRows(segment.vectors, segment.metadata.columns)
 
 
 def captions() -> list[str]:
@@ -84,7 +93,7 @@ def image_bodies(cache: Path) -> Bodies:
     """Searches by 1,500 distinct JPEGs of 640 x 480 pixels and quality 90, as forms."""
     file = cache / "images.bin"
     if not file.exists():
-        with file.open("wb") as out:
+        with _completed(file) as part, part.open("wb") as out:
             for content in _jpegs():
                 body = _form(content)
                 out.write(b"%08d" % len(body) + body)
@@ -120,9 +129,19 @@ def _embeddings(cache: Path, model_directory: Path) -> tuple[Floats, Floats]:
                 runtime.encode_images([decode_image(path, at_least=size) for path in paths[start : start + 100]])
                 for start in range(0, len(paths), 100)
             ]
-            np.savez(file, images=np.concatenate(blocks), texts=runtime.encode_texts(captions()[:10_000]))
+            texts = runtime.encode_texts(captions()[:10_000])
+        with _completed(file) as part:
+            np.savez(part, images=np.concatenate(blocks), texts=texts)
     with np.load(file) as found:
         return found["images"], found["texts"]
+
+
+@contextmanager
+def _completed(file: Path) -> Iterator[Path]:
+    """Where to write what becomes the file when the block has ended well."""
+    part = file.with_stem(f"{file.stem}-part")
+    yield part
+    part.replace(file)
 
 
 def _extended(embeddings: Floats, rows: int) -> Floats:

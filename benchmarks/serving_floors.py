@@ -9,18 +9,24 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from http_load import Bodies, free_port, wait_until_ready, wrk
+from http_load import free_port, wait_until_ready
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+from rebuild import bare_sessions
 from serving_data import captions, jpegs
 
 from index.collection import SearchOptions
 from index.collection.open import open_store
 from index.items import Modality
+from model.artifact import load_model_artifact
 from model.cores import usable_cores
 from model.preprocess import decode_image, prepare_image
 from model.runtime import Runtime
+from model.tokens import Feeds, SentenceTokenizer, token_feeds
 
 BATCH = 16
 _EMPTY = """
@@ -44,7 +50,11 @@ def measured(name: str, model: Path, index: Path, seconds: float) -> dict[str, f
 
 
 def text(model: Path, index: Path, seconds: float) -> dict[str, float]:
-    """Texts a second that are encoded and searched with, in batches of 16, a thread a core."""
+    """Texts a second that are encoded and searched with, in batches of 16, a thread a core.
+
+    `text_floor_rps`: each of the threads tokenises 16 captions, runs the graph once, and searches once with the 16
+    embeddings for ten hits each, metadata included, again and again. That is all that a request needs but for HTTP.
+    """
     with Runtime.load(model, workers=1) as runtime:
         collection = open_store(index).open()
         texts = captions()
@@ -85,17 +95,42 @@ def image(model: Path, _: Path, seconds: float) -> dict[str, float]:
         return {"image_floor_rps": _rate(embed, seconds, usable_cores())}
 
 
-FLOORS: dict[str, Callable[[Path, Path, float], dict[str, float]]] = {"text": text, "image": image}
+def ort(model: Path, _: Path, seconds: float) -> dict[str, float]:
+    """Items a second of the bare graphs, tokens and pixels being ready; `16x2` is batches of 16 on two threads."""
+    artifact = load_model_artifact(model)
+    images, texts = bare_sessions(artifact)
+    how = artifact.preprocessing.image
+    assert how is not None
+    tokenizer, chosen = SentenceTokenizer.of(artifact), captions()
+    pixels = np.stack([prepare_image(decode_image(content, at_least=how.size), how) for content in jpegs(4)])
+    found = {}
+    for size, threads in ((1, 1), (16, 1), (32, 1), (16, 2), (32, 2)):
+        feeds = [token_feeds(tokenizer(chosen[size * n : size * n + size])) for n in range(64)]
+        embed = partial(_embed_texts, texts, feeds)
+        found[f"ort_text_rps_{size}x{threads}"] = _rate(embed, seconds / 4, threads)
+    for size, threads in ((1, 1), (4, 2)):
+        embed = partial(_embed_images, images, pixels[:size])
+        found[f"ort_image_rps_{size}x{threads}"] = _rate(embed, seconds / 4, threads)
+    return found
 
 
-def empty_post(bodies: Bodies, seconds: float) -> dict[str, float]:
-    """Requests a second of 32 clients to a FastAPI route that does nothing."""
-    with _empty_server() as url:
-        return {"empty_fastapi_rps": wrk(f"{url}/search", bodies, clients=32, seconds=seconds)["rps"]}
+def _embed_texts(session: InferenceSession, feeds: list[Feeds], number: int) -> int:
+    feed = feeds[number % len(feeds)]
+    session.run(["embedding"], feed)
+    return len(feed["input_ids"])
+
+
+def _embed_images(session: InferenceSession, pixels: NDArray[np.float32], _: int) -> int:
+    session.run(["embedding"], {"pixels": pixels})
+    return len(pixels)
+
+
+FLOORS: dict[str, Callable[[Path, Path, float], dict[str, float]]] = {"text": text, "image": image, "ort": ort}
 
 
 @contextmanager
-def _empty_server() -> Iterator[str]:
+def empty_server() -> Iterator[str]:
+    """A FastAPI route that does nothing, as uvicorn serves it best."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "empty.py").write_text(_EMPTY, encoding="utf-8")
         port = free_port()

@@ -1,5 +1,6 @@
 """Other servers beside ours, each in a virtual environment of its own, on the same texts and cores by turns."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -26,7 +27,7 @@ CLIENTS = (1, 8, 32)
 def infinity(cache: Path, texts: Bodies, ours: Served, rounds: int, seconds: float) -> list[dict[str, float]]:
     """Requests a second of infinity, which embeds alone, and of our search, by turns."""
     place = cache / "peers" / "infinity"
-    _install(place, _INFINITY)
+    install(place, _INFINITY)
     found = []
     start = 60_000  # texts that ours has not seen in this run
     with _infinity(place) as url:
@@ -36,14 +37,20 @@ def infinity(cache: Path, texts: Bodies, ours: Served, rounds: int, seconds: flo
                 peer = wrk(f"{url}/embeddings", theirs, clients=clients, seconds=seconds, start=start)
                 own = wrk(f"{ours.url}/search", texts, clients=clients, seconds=seconds, start=start)
                 start += int(own["requests"]) + clients
-                found.append({f"infinity_rps_{clients}": peer["rps"], f"beside_infinity_rps_{clients}": own["rps"]})
+                for who, run in (("infinity", peer), ("beside_infinity", own)):
+                    if run["failed"]:
+                        raise SystemExit(f"{run['failed']:.0f} requests of {clients} clients failed ({who})")
+                    found.append({f"{who}_{name}_{clients}": run[name] for name in ("rps", "p50_ms", "p99_ms")})
     return found
 
 
-def _install(place: Path, requirements: tuple[str, ...]) -> None:
-    if not (place / "bin" / "infinity_emb").exists():
+def install(place: Path, requirements: tuple[str, ...], *options: str) -> None:
+    """A virtual environment with these packages, made once; one that was not finished is gone on with."""
+    done = place / f"installed-{hashlib.sha256(repr((requirements, options)).encode()).hexdigest()[:16]}"
+    if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        subprocess.run([str(place / "bin" / "pip"), "install", "-q", *requirements], check=True)
+        subprocess.run([str(place / "bin" / "pip"), "install", "-q", *options, *requirements], check=True)
+        done.touch()
 
 
 @contextmanager

@@ -17,8 +17,10 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -27,8 +29,9 @@ import numpy as np
 import pyarrow as pa
 import typer
 from http_load import Served, serving
+from matplotlib import rc_context
 from matplotlib.figure import Figure
-from runs import CACHE
+from places import CACHE
 from serving_data import captions, gallery, jpegs, model
 
 from index.collection.local import LocalStore
@@ -41,6 +44,8 @@ SWAP_EVERY_S = 10
 # Of the medians of both halves: what allocators keep differs by some megabytes from minute to minute.
 MAY_GROW_MB = 25
 MAY_GROW_DESCRIPTORS = 8
+
+MEASURES = ("rss_mb", "descriptors", "threads", "p99_ms")
 
 Body = tuple[bytes, dict[str, str], int]
 
@@ -84,15 +89,15 @@ def load(served: Served, index: Path, seconds: float) -> Seen:
     """Clients, swaps and samples side by side until the time is over."""
     seen, started = Seen(), time.monotonic()
     stop = threading.Event()
-    work: list[Callable[[], None]] = [lambda seed=seed: _client(served, seed, seen, stop) for seed in range(CLIENTS)]  # type: ignore[misc]
-    work += [lambda: _swap(served, index, seen, stop), lambda: _sample(served, seen, stop, started)]
-    threads = [threading.Thread(target=one) for one in work]
-    for thread in threads:
-        thread.start()
-    time.sleep(seconds)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    work: list[Callable[[], None]] = [partial(_client, served, seed, seen, stop) for seed in range(CLIENTS)]
+    work += [partial(_swap, served, index, seen, stop), partial(_sample, served, seen, stop, started)]
+    with ThreadPoolExecutor(len(work)) as pool:
+        running = [pool.submit(one) for one in work]
+        # Sooner than after all the time where one of them fails, which `result` then raises.
+        wait(running, timeout=seconds, return_when=FIRST_EXCEPTION)
+        stop.set()
+        for one in running:
+            one.result()
     return seen
 
 
@@ -114,7 +119,7 @@ def _client(served: Served, seed: int, seen: Seen, stop: threading.Event) -> Non
                 continue
             response = connection.getresponse()
             response.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             seen.failed.append(repr(error))
             connection.close()
             continue
@@ -199,8 +204,16 @@ def summary(seen: Seen, minutes: float) -> dict[str, Any]:
         "p50_ms": round(float(np.percentile(times, 50)), 2),
         "p99_ms": round(float(np.percentile(times, 99)), 2),
         "rss_mb": round(second[-1]["rss_mb"], 1),
-        **{f"{name}_grown": grown(name) for name in ("rss_mb", "descriptors", "threads", "p99_ms")},
+        **{f"{name}_grown": grown(name) for name in MEASURES},
+        **{f"{name}_a_minute": round(slope(samples, name), 3) for name in MEASURES},
     }
+
+
+def slope(samples: Sequence[Mapping[str, float]], name: str) -> float:
+    """By how much a measure rises in a minute, by least squares."""
+    minutes = np.array([sample["second"] / 60 for sample in samples])
+    minutes -= minutes.mean()
+    return float(minutes @ [sample[name] for sample in samples] / (minutes @ minutes))
 
 
 def draw(seen: Seen, file: Path) -> None:
@@ -213,7 +226,8 @@ def draw(seen: Seen, file: Path) -> None:
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)
     axes[-1].set_xlabel("seconds")
-    figure.savefig(file, metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "aahr"}):  # equal figures give equal files
+        figure.savefig(file, metadata={"Date": None})
 
 
 if __name__ == "__main__":
