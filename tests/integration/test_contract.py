@@ -23,7 +23,7 @@ from tests.conftest import PROJECT
 from tests.galleries import build_gallery
 from tests.servers import served
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 TOKEN = "a-token-for-this-test"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 

@@ -18,6 +18,8 @@ from service.obs.timing import Stopwatch
 
 router = APIRouter(tags=["search"])
 
+PATH = "/search"
+
 
 def _multipart_schema() -> dict[str, Any]:
     """The JSON request as a form: the image is a file, and neither a vector nor a mix can be sent."""
@@ -36,7 +38,7 @@ _REQUEST_BODY = {
 }
 
 
-@router.post("/search", response_model=SearchAnswer, openapi_extra={"requestBody": _REQUEST_BODY})
+@router.post(PATH, response_model=SearchAnswer, openapi_extra={"requestBody": _REQUEST_BODY})
 async def search(request: Request) -> Response:
     """Find images for a sentence, captions for an image, or either for an item, a vector or a mix of these.
 
