@@ -77,6 +77,20 @@ class Served:
     ready_s: float
 
 
+def busy_cores(seconds: float = 2.0) -> float:
+    """How many cores other processes keep busy now; figures of a machine that is not idle are of little use."""
+    before = _processor_ticks()
+    time.sleep(seconds)
+    busy, total = (now - was for now, was in zip(_processor_ticks(), before, strict=True))
+    return (os.cpu_count() or 1) * busy / max(total, 1)
+
+
+def _processor_ticks() -> tuple[int, int]:
+    """Busy and all ticks of all cores since the machine started; waiting for a disk is not busy."""
+    ticks = [int(value) for value in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
 def free_port() -> int:
     """A port that nobody listens on at this moment."""
     with create_server(("127.0.0.1", 0)) as listener:

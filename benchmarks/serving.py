@@ -5,7 +5,7 @@
 Everything runs on this machine: `aahr serve` on an index of 100,000 images, wrk as its clients, and in turns with them
 the floors (serving_floors.py): the same encoding and searching without HTTP. Figures are medians over rounds, `lowest`
 and `highest` say how far the rounds differ; what counts is a figure as a share of the floor of the same run. A request
-that fails ends the run. What is made once lies in a cache folder: the first run takes some minutes more than the six
+that fails ends the run. What is made once lies in a cache folder: the first run takes some minutes more than the seven
 of the others, and peers and profile some more. `--only text` measures a part. Needs wrk and redis-server.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from http_load import Bodies, Served, free_port, serving, wrk
+from http_load import Bodies, Served, busy_cores, free_port, serving, wrk
 from places import CACHE
 from serving_clip_retrieval import clip_retrieval
 from serving_data import gallery, image_bodies, model, text_bodies
@@ -30,6 +30,7 @@ from serving_profile import profile_table, profiled
 from serving_table import table
 
 TEXT_CLIENTS = (1, 8, 32, 64)
+_QUIET_CORES = 0.2
 NO_CACHE = {"AAHR_CACHE_BYTES": "0"}
 Figures = dict[str, float]
 
@@ -65,8 +66,11 @@ def main(
     exported = model(cache, precision)
     many = gallery(cache, exported, many_rows) if many_rows else None
     plan = Plan(cache, exported, gallery(cache, exported, rows), many, rounds, seconds)
-    found = [figures for part in (*parts, *others) for figures in part(plan)]
     figures: dict[str, Any] = {"rows": rows, "precision": precision, "rounds": rounds, "seconds": seconds}
+    figures["busy_cores_before"] = busy = busy_cores()
+    if busy > _QUIET_CORES:
+        print(f"other processes keep {busy:.1f} cores busy: these figures are not those of an idle machine")
+    found = [figures for part in (*parts, *others) for figures in part(plan)]
     figures |= _over_rounds(statistics.median, found)
     figures |= _ratios(figures)
     figures |= {"lowest": _over_rounds(min, found), "highest": _over_rounds(max, found)}

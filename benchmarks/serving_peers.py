@@ -48,7 +48,8 @@ def install(place: Path, requirements: tuple[str, ...], *options: str) -> None:
     """A virtual environment with these packages, made once; one that was not finished is gone on with."""
     done = place / f"installed-{hashlib.sha256(repr((requirements, options)).encode()).hexdigest()[:16]}"
     if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+        if not (place / "bin" / "pip").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
         subprocess.run([str(place / "bin" / "pip"), "install", "-q", *options, *requirements], check=True)
         done.touch()
 

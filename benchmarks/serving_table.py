@@ -5,12 +5,12 @@ from typing import Any
 
 # What a row is called, the pattern of its figures, and that of its share of a floor or of its multiple of a peer.
 _SERVED = (
-    *((f"distinct texts, {c} clients", f"text_{{}}_{c}", f"text_share_{c}") for c in (1, 8, 32, 64)),
-    ("equal texts in process, 32 clients", "cached_{}_32", "cached_share_32"),
-    ("equal texts in Redis, 32 clients", "redis_{}_32", "redis_share_32"),
-    ("images, 1 client", "image_{}_1", ""),
-    ("images, 8 clients", "image_{}_8", "image_share_8"),
-    ("floor: a FastAPI route that does nothing, 32 clients", "empty_fastapi_{}", ""),
+    *((f"distinct texts, clients: {c}", f"text_{{}}_{c}", f"text_share_{c}") for c in (1, 8, 32, 64)),
+    ("equal texts in process, clients: 32", "cached_{}_32", "cached_share_32"),
+    ("equal texts in Redis, clients: 32", "redis_{}_32", "redis_share_32"),
+    ("images, clients: 1", "image_{}_1", ""),
+    ("images, clients: 8", "image_{}_8", "image_share_8"),
+    ("floor: a FastAPI route that does nothing, clients: 32", "empty_fastapi_{}", ""),
 )
 _PEERS = (
     *((name, c, f"{name}_{{}}_{c}") for name in ("infinity", "beside_infinity") for c in (1, 8, 32)),
@@ -44,7 +44,7 @@ def _rows(figures: Mapping[str, Any]) -> Iterator[str]:
     for name, clients, pattern in _PEERS:
         times = figures.get(f"{name.removeprefix('beside_')}_times_{clients}")
         shown = f"{times:.1f} × the peer" if times and name.startswith("beside_") else ""
-        yield from _row(figures, f"{name.replace('_', ' ')}, {clients} clients", pattern, shown)
+        yield from _row(figures, f"{name.replace('_', ' ')}, clients: {clients}", pattern, shown)
     for name, label in _FLOORS.items():
         yield from _row(figures, f"floor: {label}", name, "")
 

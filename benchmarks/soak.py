@@ -87,9 +87,11 @@ def main(
 
 def load(served: Served, index: Path, seconds: float) -> Seen:
     """Clients, swaps and samples side by side until the time is over."""
+    texts, images = captions(), jpegs(64)
     seen, started = Seen(), time.monotonic()
     stop = threading.Event()
-    work: list[Callable[[], None]] = [partial(_client, served, seed, seen, stop) for seed in range(CLIENTS)]
+    client = partial(_client, served, texts, images)
+    work: list[Callable[[], None]] = [partial(client, seed, seen, stop) for seed in range(CLIENTS)]
     work += [partial(_swap, served, index, seen, stop), partial(_sample, served, seen, stop, started)]
     with ThreadPoolExecutor(len(work)) as pool:
         running = [pool.submit(one) for one in work]
@@ -101,9 +103,10 @@ def load(served: Served, index: Path, seconds: float) -> Seen:
     return seen
 
 
-def _client(served: Served, seed: int, seen: Seen, stop: threading.Event) -> None:
+def _client(
+    served: Served, texts: list[str], images: list[bytes], seed: int, seen: Seen, stop: threading.Event
+) -> None:
     address, chance = urlsplit(served.url), random.Random(seed)
-    images, texts = jpegs(64), captions()
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     for number in itertools.count():
         if stop.is_set():
@@ -222,9 +225,10 @@ def draw(seen: Seen, file: Path) -> None:
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots(len(names), 1, sharex=True)
     for axis, (name, label) in zip(axes, names.items(), strict=True):
-        axis.plot([sample["second"] for sample in seen.samples], [sample[name] for sample in seen.samples])
+        values = [sample[name] for sample in seen.samples]
+        axis.plot([sample["second"] for sample in seen.samples], values)
         axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.1 * max(values))
     axes[-1].set_xlabel("seconds")
     with rc_context({"svg.hashsalt": "aahr"}):  # equal figures give equal files
         figure.savefig(file, metadata={"Date": None})
