@@ -110,6 +110,9 @@ def evaluate(
     judgments: Annotated[
         Path | None, typer.Option(help="CSV file of expert judgments (Flickr8k); adds Kendall's tau-c.")
     ] = None,
+    descriptions: Annotated[
+        Path | None, typer.Option(help="File of `aahr describe` about the images, for a model with semantics.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
     cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
@@ -118,7 +121,14 @@ def evaluate(
     from training.evaluate import show_metrics
 
     metrics = evaluate_directory(
-        directory, data=data, images=images, split=split, judgments=judgments, cache=cache, protocol=protocol
+        directory,
+        data=data,
+        images=images,
+        split=split,
+        judgments=judgments,
+        cache=cache,
+        protocol=protocol,
+        descriptions=descriptions,
     )
     show_metrics(metrics, json_file)
 
@@ -136,6 +146,7 @@ def export(
         Path | None, typer.Option(help="fp16, int8: data set to measure the accuracy on; default: that of the recipe.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder with the images of --data.")] = None,
+    descriptions: Annotated[Path | None, typer.Option(help="Descriptions of the images of --data.")] = None,
     cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
     """Export a checkpoint to ONNX, with everything that indexing and serving need.
@@ -145,7 +156,16 @@ def export(
     """
     from training.export import export as export_checkpoint
 
-    export_checkpoint(checkpoint, out, precision=precision, check=check, data=data, images=images, cache=cache)
+    export_checkpoint(
+        checkpoint,
+        out,
+        precision=precision,
+        check=check,
+        data=data,
+        images=images,
+        descriptions=descriptions,
+        cache=cache,
+    )
 
 
 @app.command()

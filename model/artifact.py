@@ -21,18 +21,24 @@ from model.manifest import (
 )
 from model.preprocess import Preprocessing
 
-MODEL_FORMAT = "aahr-model/2"
-# Its `local_features` are V', after the fragment relation; those of the second format are V, before it.
+MODEL_FORMAT = "aahr-model/3"
+# Its `local_features` are V', after the fragment relation; those of the later formats are V, before it. Models of the
+# third may take semantics.
 FIRST_FORMAT = "aahr-model/1"
 IMAGE_GRAPH = "image.onnx"
 TEXT_GRAPH = "text.onnx"
 TOKENIZER = "tokenizer.json"
 GLOBAL_TOKENIZER = "global_tokenizer.json"
 PREPROCESSING = "preprocessing.json"
+SENTENCE_GRAPH = "sentence.onnx"
+SENTENCE_TOKENIZER = "sentence_tokenizer.json"
+SEMANTICS = "semantics.json"
 REQUIRED_FILES = (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, PREPROCESSING)
 # Weights over 2 GB do not fit into one protobuf message; ONNX keeps them beside the graph. A second tokenizer is there
 # where the text's global feature has an encoder of its own.
 OPTIONAL_FILES = (f"{IMAGE_GRAPH}.data", f"{TEXT_GRAPH}.data", GLOBAL_TOKENIZER)
+# Of a model that fuses semantics, and of such a model alone.
+SEMANTIC_FILES = (SENTENCE_GRAPH, SENTENCE_TOKENIZER, SEMANTICS)
 
 _EXPECTED = "a model directory, as `aahr export` writes it"
 
@@ -52,12 +58,36 @@ class CheckpointReference(BaseModel):
     config_sha256: str
 
 
+class SemanticsReference(BaseModel):
+    """Who described the images of training (model.descriptions.Source), and what embedded the descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    describer: str
+    prompt_hash: str
+    sentence_encoder: str
+
+
+class Semantics(BaseModel):
+    """What `semantics.json` holds.
+
+    Attributes:
+        max_length: of a description or caption, in tokens of the sentence encoder, special ones included.
+        missing: [D], what stands in for a description that is missing: the mean of those of training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_length: int = Field(ge=3)
+    missing: tuple[float, ...]
+
+
 class ModelManifest(BaseModel):
     """What a model is, what it was made from, and the hashes of its files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    format: Literal["aahr-model/1", "aahr-model/2"]
+    format: Literal["aahr-model/1", "aahr-model/2", "aahr-model/3"]
     name: str
     precision: Precision = "fp32"  # manifests older than the variants do not say it
     model_id: str
@@ -67,6 +97,7 @@ class ModelManifest(BaseModel):
     image_backbone: str
     text_backbone: str
     text_global_backbone: str | None = None
+    semantics: SemanticsReference | None = None
     checkpoint: CheckpointReference
     evaluation: dict[str, float]
     versions: dict[str, str]
@@ -80,6 +111,7 @@ class ModelArtifact:
     directory: Path
     manifest: ModelManifest
     preprocessing: Preprocessing
+    semantics: Semantics | None = None
 
     @property
     def image_graph(self) -> Path:
@@ -97,6 +129,16 @@ class ModelArtifact:
     def global_tokenizer_file(self) -> Path:
         """There where `preprocessing.text_global` is."""
         return self.directory / GLOBAL_TOKENIZER
+
+    @property
+    def sentence_graph(self) -> Path:
+        """There where `semantics` are."""
+        return self.directory / SENTENCE_GRAPH
+
+    @property
+    def sentence_tokenizer_file(self) -> Path:
+        """There where `semantics` are."""
+        return self.directory / SENTENCE_TOKENIZER
 
 
 def model_id_of(files: Mapping[str, FileEntry]) -> str:
@@ -120,7 +162,7 @@ def load_model_artifact(directory: Path, *, verify: bool = True) -> ModelArtifac
     preprocessing = parse_json_file(directory / PREPROCESSING, Preprocessing, expected=_EXPECTED)
     _check_image_input(directory, manifest.image_input, preprocessing)
     _check_global_tokenizer(directory, manifest.files, preprocessing)
-    return ModelArtifact(directory, manifest, preprocessing)
+    return ModelArtifact(directory, manifest, preprocessing, _read_semantics(directory, manifest))
 
 
 def write_manifest(
@@ -133,17 +175,15 @@ def write_manifest(
     image_backbone: str,
     text_backbone: str,
     text_global_backbone: str | None = None,
+    semantics: SemanticsReference | None = None,
     checkpoint: CheckpointReference,
     evaluation: Mapping[str, float],
     preprocessing: Preprocessing,
     versions: Mapping[str, str],
 ) -> ModelManifest:
-    """Write preprocessing.json and manifest.json beside the graphs and the tokenizers that are already there.
-
-    Raises ArtifactMissing for a graph or tokenizer that is not there.
-    """
+    """Write preprocessing.json and manifest.json beside all other files; raises ArtifactMissing for an absent one."""
     _check_image_input(directory, image_input, preprocessing)
-    files = _write_preprocessing(directory, preprocessing)
+    files = _write_preprocessing(directory, preprocessing, fuses=semantics is not None)
     manifest = ModelManifest(
         format=MODEL_FORMAT,
         name=name,
@@ -155,6 +195,7 @@ def write_manifest(
         image_backbone=image_backbone,
         text_backbone=text_backbone,
         text_global_backbone=text_global_backbone,
+        semantics=semantics,
         checkpoint=checkpoint,
         evaluation=dict(evaluation),
         versions=dict(versions),
@@ -164,7 +205,12 @@ def write_manifest(
     return manifest
 
 
-def _write_preprocessing(directory: Path, preprocessing: Preprocessing) -> dict[str, FileEntry]:
+def write_semantics(directory: Path, semantics: Semantics) -> None:
+    """Write semantics.json."""
+    write_text_atomically(directory / SEMANTICS, semantics.model_dump_json() + "\n")
+
+
+def _write_preprocessing(directory: Path, preprocessing: Preprocessing, *, fuses: bool) -> dict[str, FileEntry]:
     """Write preprocessing.json and describe the files of the model.
 
     `text_global` stands in it only where there is one: a model without it keeps the bytes, and thereby the id, that it
@@ -173,7 +219,7 @@ def _write_preprocessing(directory: Path, preprocessing: Preprocessing) -> dict[
     absent = {"text_global"} if preprocessing.text_global is None else None
     write_text_atomically(directory / PREPROCESSING, preprocessing.model_dump_json(indent=2, exclude=absent) + "\n")
     optional = [file for file in OPTIONAL_FILES if (directory / file).exists()]
-    files = describe_files(directory, [*REQUIRED_FILES, *optional])
+    files = describe_files(directory, [*REQUIRED_FILES, *optional, *(SEMANTIC_FILES if fuses else ())])
     _check_global_tokenizer(directory, files, preprocessing)
     return files
 
@@ -189,6 +235,26 @@ def _check_manifest(directory: Path, manifest: ModelManifest) -> None:
             f"{path.name} says model_id {manifest.model_id}, but its files make {expected}; export the model again",
             detail=str(path),
         )
+
+
+def _read_semantics(directory: Path, manifest: ModelManifest) -> Semantics | None:
+    """Raises ArtifactCorrupt where manifest, files and dimension do not fit each other."""
+    path = directory / MANIFEST
+    if manifest.semantics is None:
+        return None
+    if absent := sorted(set(SEMANTIC_FILES) - set(manifest.files)):
+        raise ArtifactCorrupt(
+            f"{path.name} names a sentence encoder, but does not list {', '.join(absent)}; export the model again",
+            detail=str(path),
+        )
+    semantics = parse_json_file(directory / SEMANTICS, Semantics, expected=_EXPECTED)
+    if len(semantics.missing) != manifest.dimension:
+        raise ArtifactCorrupt(
+            f"{SEMANTICS} has a missing description of dimension {len(semantics.missing)}, the model has "
+            f"{manifest.dimension}; export the model again",
+            detail=str(directory / SEMANTICS),
+        )
+    return semantics
 
 
 def _check_image_input(directory: Path, image_input: ImageInput, preprocessing: Preprocessing) -> None:

@@ -48,6 +48,35 @@ class TextGlobalBackboneConfig(BackboneConfig):
         return self
 
 
+class SentenceEncoderConfig(BackboneConfig):
+    """Which frozen encoder turns descriptions, and captions themselves, into sentence embeddings."""
+
+    name: str = "minilm"
+
+    @model_validator(mode="after")
+    def _stays_frozen(self) -> Self:
+        if self.trainable:
+            raise ValueError(f"the sentence encoder '{self.name}' stays as it was pretrained: set trainable = false")
+        return self
+
+
+class SemanticsConfig(Settings):
+    """Visual semantic descriptions at the level of the instance (VSD, section 3.2; DESIGN 5).
+
+    The sentence embedding d of an image's description is fused with the image's embedding, and that of a caption itself
+    with the caption's: "sum" is norm(embedding + weight d), "gate" lets a learned gate weigh the two.
+
+    `relation` and `momentum` say whether the relation part and the momentum part see vectors with d in them: HREM's
+    variant of the authors fuses before the graph.
+    """
+
+    sentence_encoder: SentenceEncoderConfig = SentenceEncoderConfig()
+    fusion: Literal["sum", "gate"] = "sum"
+    weight: float = Field(default=1.0, gt=0, description="of d in the sum")
+    relation: Literal["plain", "fused"] = "plain"
+    momentum: Literal["plain", "fused"] = "fused"
+
+
 class FeatureDropout(Settings):
     """Dropout of what a backbone returns, before the projections."""
 
@@ -85,6 +114,7 @@ class ModelConfig(Settings):
     )
     cell_positions: bool = Field(default=False, description="learn an embedding of each cell's place in the grid")
     pooling_temperature: bool = Field(default=False, description="learn a temperature of the guided pooling")
+    semantics: SemanticsConfig | None = None
 
     @model_validator(mode="after")
     def _dimensions_divide(self) -> Self:

@@ -76,12 +76,16 @@ class Preprocessing(BaseModel):
 
 
 class Tokens(NamedTuple):
-    """A padded batch of texts, and the same texts for the encoder of their global feature, where that is another."""
+    """A padded batch of texts, and the same texts for the other encoders of a model, where it has some.
+
+    `global_tokens` are for that of the global feature, `sentence_tokens` for that of the semantics.
+    """
 
     input_ids: NDArray[np.int64]  # [M, T]
     attention_mask: NDArray[np.int64]  # [M, T]
     truncated: NDArray[np.bool_]  # [M]
     global_tokens: "Tokens | None" = None
+    sentence_tokens: "Tokens | None" = None
 
 
 def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.Image:

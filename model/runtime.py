@@ -15,6 +15,7 @@ from model.cores import usable_cores
 from model.errors import InvalidInput, UnsupportedQuery
 from model.onnx_session import OUTPUTS, OnnxSession
 from model.preprocess import ImagePreprocessing, Preprocessing, Tokens, prepare_images
+from model.semantics import SEMANTICS_INPUT, SentenceEncoder, TextGraphs
 from model.tokens import (
     Feeds,
     SentenceTokenizer,
@@ -22,7 +23,6 @@ from model.tokens import (
     check_tokens,
     longest_first,
     rows_of,
-    text_inputs,
     token_feeds,
 )
 
@@ -37,6 +37,12 @@ REGION_INPUTS = ("regions", "region_mask", "global_features")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Floats = NDArray[np.float32]
+
+
+def image_inputs(artifact: ModelArtifact) -> tuple[str, ...]:
+    """The names of the inputs of a model's image graph."""
+    own = PIXEL_INPUTS if artifact.manifest.image_input == "pixels" else REGION_INPUTS
+    return own if artifact.semantics is None else (*own, SEMANTICS_INPUT)
 
 
 class LocalEncoding(NamedTuple):
@@ -60,10 +66,11 @@ class Runtime:
         manifest = artifact.manifest
         self.artifact = artifact
         self.tokenizer = SentenceTokenizer.of(artifact)
-        image_inputs = PIXEL_INPUTS if self.accepts_pixels else REGION_INPUTS
-        self._image_graph = OnnxSession(artifact.image_graph, inputs=image_inputs, dimension=manifest.dimension)
-        self._text_inputs = text_inputs(artifact)
-        self._text_graph = OnnxSession(artifact.text_graph, inputs=self._text_inputs, dimension=manifest.dimension)
+        self.sentences = SentenceEncoder.of(artifact)
+        self._image_graph = OnnxSession(
+            artifact.image_graph, inputs=image_inputs(artifact), dimension=manifest.dimension
+        )
+        self._text_graph = TextGraphs(artifact, self.sentences)
         self._workers = workers or (1 if self.on_gpu else usable_cores())
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="encode") if self._workers > 1 else None
 
@@ -99,32 +106,58 @@ class Runtime:
         return self.artifact.manifest.image_input == "pixels"
 
     @property
+    def fuses_semantics(self) -> bool:
+        """Whether images are encoded with their descriptions."""
+        return self.sentences is not None
+
+    @property
     def on_gpu(self) -> bool:
         return self._image_graph.on_gpu and self._text_graph.on_gpu
 
-    def encode_images(self, images: Sequence[Image.Image]) -> Floats:
-        """RGB images to embeddings [N, D]; a chunk is prepared and encoded at a time, so memory has a bound."""
+    def encode_images(self, images: Sequence[Image.Image], descriptions: Sequence[str | None] | None = None) -> Floats:
+        """RGB images to embeddings [N, D]; a chunk is prepared and encoded at a time, so memory has a bound.
+
+        `descriptions` of each, for a model that fuses semantics; without them all are taken for missing.
+        """
         preprocessing = self.image_preprocessing
+        semantics = None if descriptions is None else self.encode_descriptions(descriptions)
 
-        def encode(chunk: Sequence[Image.Image]) -> Floats:
-            return self._image_graph.run({"pixels": prepare_images(chunk, preprocessing)}, OUTPUTS[:1])[0]
+        def encode(rows: slice) -> Floats:
+            given = None if semantics is None else semantics[rows]
+            feeds = {"pixels": prepare_images(images[rows], preprocessing)}
+            return self._image_graph.run(self._with_semantics(feeds, given), OUTPUTS[:1])[0]
 
-        rows = self._slices(len(images), IMAGE_CHUNK)
-        return self._stack(self._map(encode, [images[chunk] for chunk in rows]))
+        return self._stack(self._map(encode, self._slices(len(images), IMAGE_CHUNK)))
+
+    def encode_descriptions(self, descriptions: Sequence[str | None]) -> Floats:
+        """Descriptions to semantics [N, D], None to what stands in for a missing one.
+
+        Raises UnsupportedQuery for a model that fuses no semantics.
+        """
+        if self.sentences is None:
+            raise UnsupportedQuery(f"the model {self.name} fuses no semantics: leave the descriptions out")
+        return self.sentences.describe(descriptions)
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Texts to embeddings [M, D]; raises EmptyText and TextTooLong."""
         return self.encode_tokens(self.tokenizer(texts))
 
-    def encode_pixels(self, pixels: Floats) -> Floats:
-        """Prepared pixels [N, 3, H, W] to embeddings [N, D]."""
-        return self._run(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK)[0]
+    def encode_pixels(self, pixels: Floats, semantics: Floats | None = None) -> Floats:
+        """Prepared pixels [N, 3, H, W], with the semantics [N, D] of their descriptions, to embeddings [N, D]."""
+        return self._run(self._image_graph, self._pixel_feeds(pixels, semantics), IMAGE_CHUNK)[0]
 
-    def encode_regions(self, regions: Floats, region_mask: NDArray[np.bool_], global_features: Floats) -> Floats:
-        """Regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to embeddings [N, D]."""
+    def encode_regions(
+        self,
+        regions: Floats,
+        region_mask: NDArray[np.bool_],
+        global_features: Floats,
+        semantics: Floats | None = None,
+    ) -> Floats:
+        """Regions [N, R, Dx], their mask [N, R], global features [N, Dg] and semantics [N, D] to embeddings [N, D]."""
         if self.accepts_pixels:
             raise UnsupportedQuery(f"the model {self.name} takes images, not precomputed regions")
         feeds: Feeds = dict(zip(REGION_INPUTS, (regions, region_mask, global_features), strict=True))
+        feeds = self._with_semantics(feeds, semantics)
         self._image_graph.check(feeds)
         _check_rows(feeds)
         _check_finite(feeds)
@@ -176,7 +209,9 @@ class Runtime:
     ) -> None:
         self.close()
 
-    def _run(self, graph: OnnxSession, feeds: Feeds, chunk: int, outputs: Sequence[str] = OUTPUTS[:1]) -> list[Floats]:
+    def _run(
+        self, graph: OnnxSession | TextGraphs, feeds: Feeds, chunk: int, outputs: Sequence[str] = OUTPUTS[:1]
+    ) -> list[Floats]:
         """Each output over all rows."""
         slices = self._slices(len(next(iter(feeds.values()))), chunk)
         if not slices:  # Not every graph can run on zero rows.
@@ -216,9 +251,21 @@ class Runtime:
                 "relation: those of images and texts cannot be compared; export its checkpoint again with `aahr export`"
             )
 
-    def _pixel_feeds(self, pixels: Floats) -> Feeds:
+    def _with_semantics(self, feeds: Feeds, semantics: Floats | None) -> Feeds:
+        """With the semantics of the images, where the model fuses some: those given, or the missing one for all."""
+        if self.sentences is None:
+            if semantics is not None:
+                raise UnsupportedQuery(f"the model {self.name} fuses no semantics: leave the descriptions out")
+            return feeds
+        rows = len(next(iter(feeds.values())))
+        given = np.tile(self.sentences.missing, (rows, 1)) if semantics is None else semantics
+        if len(given) != rows:
+            raise InvalidInput(f"there are {len(given)} descriptions for {rows} images: give one for each, or None")
+        return {**feeds, SEMANTICS_INPUT: given}
+
+    def _pixel_feeds(self, pixels: Floats, semantics: Floats | None = None) -> Feeds:
         size = self.image_preprocessing.size
-        feeds: Feeds = {"pixels": pixels}
+        feeds: Feeds = self._with_semantics({"pixels": pixels}, semantics)
         self._image_graph.check(feeds)
         if pixels.shape[2:] != (size, size):
             raise InvalidInput(f"pixels is {list(pixels.shape)}, the model {self.name} takes [N, 3, {size}, {size}]")
@@ -227,10 +274,10 @@ class Runtime:
 
     def _token_feeds(self, tokens: Tokens) -> Feeds:
         feeds = token_feeds(tokens)
-        if set(feeds) != set(self._text_inputs):
+        if set(feeds) != set(self._text_graph.inputs):
             raise InvalidInput(
-                f"the tokens are {sorted(feeds)}, the model {self.name} takes {sorted(self._text_inputs)}: make them "
-                "with its own tokenizer"
+                f"the tokens are {sorted(feeds)}, the model {self.name} takes {sorted(self._text_graph.inputs)}: make "
+                "them with its own tokenizer"
             )
         self._text_graph.check(feeds)
         check_tokens(feeds)

@@ -1,6 +1,7 @@
-"""What the text graph of a model takes: the tokens of its words, and those of the global feature's encoder, if any.
+"""What the text side of a model takes: the tokens of its words, of the global feature and of the sentence as a whole.
 
-The two encoders have tokenizers, vocabularies and lengths of their own (docs/decisions/0012).
+The encoders have tokenizers, vocabularies and lengths of their own (docs/decisions/0012 and 0015); only that of the
+words is always there.
 """
 
 from collections.abc import Sequence
@@ -15,56 +16,65 @@ from model.preprocess import TextTokenizer, Tokens
 
 TOKEN_INPUTS = ("input_ids", "attention_mask")
 GLOBAL_TOKEN_INPUTS = ("global_input_ids", "global_attention_mask")
+SENTENCE_TOKEN_INPUTS = ("sentence_input_ids", "sentence_attention_mask")
+_INPUTS = (TOKEN_INPUTS, GLOBAL_TOKEN_INPUTS, SENTENCE_TOKEN_INPUTS)
 
 Feeds = dict[str, NDArray[Any]]
 
 
 class SentenceTokenizer:
-    """Texts to the tokens of one encoder, or of two; thread-safe."""
+    """Texts to the tokens of all encoders of a model; thread-safe."""
 
-    def __init__(self, words: TextTokenizer, global_feature: TextTokenizer | None = None) -> None:
+    def __init__(
+        self, words: TextTokenizer, global_feature: TextTokenizer | None = None, sentence: TextTokenizer | None = None
+    ) -> None:
         self._words = words
         self._global_feature = global_feature
+        self._sentence = sentence
 
     @classmethod
     def of(cls, artifact: ModelArtifact) -> "SentenceTokenizer":
         """The tokenizers of a model; raises ArtifactCorrupt for a file that holds none."""
-        how = artifact.preprocessing
-        words = TextTokenizer(artifact.tokenizer_file, how.text.max_length)
-        if how.text_global is None:
-            return cls(words)
-        return cls(words, TextTokenizer(artifact.global_tokenizer_file, how.text_global.max_length))
+        how, semantics = artifact.preprocessing, artifact.semantics
+        whole = how.text_global
+        return cls(
+            TextTokenizer(artifact.tokenizer_file, how.text.max_length),
+            None if whole is None else TextTokenizer(artifact.global_tokenizer_file, whole.max_length),
+            None if semantics is None else TextTokenizer(artifact.sentence_tokenizer_file, semantics.max_length),
+        )
 
     @property
     def max_length(self) -> int:
-        """Of the words, in tokens; the global feature may be that of an earlier end."""
+        """Of the words, in tokens; the other encoders may see less or more of a text."""
         return self._words.max_length
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Tokens of the cleaned texts; raises EmptyText and TextTooLong. `truncated` tells of the words."""
         tokens = self._words(texts)
-        if self._global_feature is None:
-            return tokens
-        return tokens._replace(global_tokens=self._global_feature(texts))
+        if self._global_feature is not None:
+            tokens = tokens._replace(global_tokens=self._global_feature(texts))
+        if self._sentence is not None:
+            tokens = tokens._replace(sentence_tokens=self._sentence(texts))
+        return tokens
 
 
 def text_inputs(artifact: ModelArtifact) -> tuple[str, ...]:
-    """The names of the inputs of a model's text graph."""
+    """The names of the tokens that a model's text graph takes."""
     two = artifact.preprocessing.text_global is not None
     return (*TOKEN_INPUTS, *GLOBAL_TOKEN_INPUTS) if two else TOKEN_INPUTS
 
 
 def token_feeds(tokens: Tokens) -> Feeds:
-    """Tokens by the names of the graph's inputs."""
-    arrays = [tokens.input_ids, tokens.attention_mask]
-    if tokens.global_tokens is None:
-        return dict(zip(TOKEN_INPUTS, arrays, strict=True))
-    arrays += [tokens.global_tokens.input_ids, tokens.global_tokens.attention_mask]
-    return dict(zip((*TOKEN_INPUTS, *GLOBAL_TOKEN_INPUTS), arrays, strict=True))
+    """Tokens by the names of the inputs, those of every encoder that there are some for."""
+    feeds: Feeds = {}
+    for names, own in zip(_INPUTS, (tokens, tokens.global_tokens, tokens.sentence_tokens), strict=True):
+        if own is not None:
+            feeds |= dict(zip(names, (own.input_ids, own.attention_mask), strict=True))
+    return feeds
 
 
 def check_tokens(feeds: Feeds) -> None:
-    """Raise InvalidInput where ids and mask, or the tokens of both encoders, differ in rows, or a text is empty."""
+    """Raise InvalidInput where ids and mask, or the tokens of two encoders, differ in rows, or a text is empty."""
     rows = len(feeds[TOKEN_INPUTS[0]])
     for ids, mask in _pairs(feeds):
         if feeds[ids].shape != feeds[mask].shape or len(feeds[ids]) != rows:
@@ -102,4 +112,4 @@ def lengths_of(mask: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _pairs(feeds: Feeds) -> list[tuple[str, str]]:
-    return [(ids, mask) for ids, mask in (TOKEN_INPUTS, GLOBAL_TOKEN_INPUTS) if ids in feeds]
+    return [(ids, mask) for ids, mask in _INPUTS if ids in feeds]

@@ -23,8 +23,11 @@ from model.artifact import (
     ModelArtifact,
     ModelManifest,
     Precision,
+    Semantics,
+    SemanticsReference,
     load_model_artifact,
     write_manifest,
+    write_semantics,
 )
 from model.preprocess import ImagePreprocessing, Preprocessing, TextPreprocessing
 
@@ -37,8 +40,13 @@ Floats = NDArray[np.float32]
 GraphInputs = Mapping[str, tuple[int, Sequence[int | str]]]
 
 
-def write_colour_model(directory: Path, *, dimension: int = 16, seed: int = 0) -> ModelArtifact:
-    """A model of pixels [N, 3, 8, 8]; another seed gives other bytes, hence another model_id. D must be at least 4."""
+def write_colour_model(
+    directory: Path, *, dimension: int = 16, seed: int = 0, semantics: SemanticsReference | None = None
+) -> ModelArtifact:
+    """A model of pixels [N, 3, 8, 8]; another seed gives other bytes, hence another model_id. D must be at least 4.
+
+    With `semantics` it fuses them: norm(embedding + semantics), for images and texts, from colour words again.
+    """
     nodes = [
         helper.make_node("AveragePool", ["pixels"], ["grid"], kernel_shape=[4, 4], strides=[4, 4]),  # [N, 3, 2, 2]
         helper.make_node("Reshape", ["grid", "cell_shape"], ["flat"]),  # [N, 3, 4]
@@ -54,8 +62,8 @@ def write_colour_model(directory: Path, *, dimension: int = 16, seed: int = 0) -
         size=IMAGE_SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="squash", interpolation="bilinear"
     )
     directory.mkdir(parents=True, exist_ok=True)
-    _write_graph(directory / "image.onnx", nodes, inputs, constants, dimension)
-    return _finish(directory, dimension, seed, "pixels", preprocessing)
+    _write_graph(directory / "image.onnx", nodes, inputs, constants, dimension, fused=semantics is not None)
+    return _finish(directory, dimension, seed, "pixels", preprocessing, semantics)
 
 
 def write_region_model(directory: Path, *, dimension: int = 16, seed: int = 0) -> ModelArtifact:
@@ -91,11 +99,18 @@ def _colour_axes(dimension: int, seed: int) -> Floats:
 
 
 def _finish(
-    directory: Path, dimension: int, seed: int, image_input: ImageInput, preprocessing: ImagePreprocessing | None
+    directory: Path,
+    dimension: int,
+    seed: int,
+    image_input: ImageInput,
+    preprocessing: ImagePreprocessing | None,
+    semantics: SemanticsReference | None = None,
 ) -> ModelArtifact:
     vocabulary = ["[UNK]", "[PAD]", *COLOURS, *WORDS]
-    _write_text_graph(directory / "text.onnx", vocabulary, dimension, seed)
+    _write_text_graph(directory / "text.onnx", vocabulary, dimension, seed, fused=semantics is not None)
     _write_tokenizer(directory / "tokenizer.json", vocabulary)
+    if semantics is not None:
+        _write_sentence_encoder(directory, vocabulary, dimension, seed)
     write_manifest(
         directory,
         name="colours",
@@ -103,6 +118,7 @@ def _finish(
         image_input=image_input,
         image_backbone="mean-colour",
         text_backbone="colour-words",
+        semantics=semantics,
         checkpoint=CheckpointReference(sha256="0" * 64, epoch=1, step=1, seed=seed, config_sha256="0" * 64),
         evaluation={"rsum": 600.0},
         preprocessing=Preprocessing(image=preprocessing, text=TextPreprocessing(max_length=MAX_LENGTH)),
@@ -111,7 +127,24 @@ def _finish(
     return load_model_artifact(directory)
 
 
-def _write_text_graph(path: Path, vocabulary: list[str], dimension: int, seed: int) -> None:
+MISSING_LENGTH = 0.25
+"""Of the colour model's missing description, which points to grey."""
+
+
+def _write_sentence_encoder(directory: Path, vocabulary: list[str], dimension: int, seed: int) -> None:
+    """The text graph without the fusion, its embedding as the one output, and what goes with it."""
+    _write_text_graph(directory / "sentence.onnx", vocabulary, dimension, seed)
+    model = onnx.load(directory / "sentence.onnx")
+    model.graph.node.append(helper.make_node("Identity", ["embedding"], ["semantics"]))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("semantics", TensorProto.FLOAT, ["rows", dimension]))
+    onnx.save(model, directory / "sentence.onnx")
+    _write_tokenizer(directory / "sentence_tokenizer.json", vocabulary)
+    missing = MISSING_LENGTH * _colour_axes(dimension, seed)[3]
+    write_semantics(directory, Semantics(max_length=MAX_LENGTH, missing=tuple(missing.tolist())))
+
+
+def _write_text_graph(path: Path, vocabulary: list[str], dimension: int, seed: int, *, fused: bool = False) -> None:
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["local_features"]),  # [M, T, D]
         helper.make_node("Cast", ["attention_mask"], ["valid"], to=TensorProto.FLOAT),
@@ -119,7 +152,7 @@ def _write_text_graph(path: Path, vocabulary: list[str], dimension: int, seed: i
     ]
     inputs: GraphInputs = {name: (TensorProto.INT64, ["M", "T"]) for name in ("input_ids", "attention_mask")}
     table = _word_table(vocabulary, dimension, seed)
-    _write_graph(path, nodes, inputs, {"table": table, "last_axis": np.array([2])}, dimension)
+    _write_graph(path, nodes, inputs, {"table": table, "last_axis": np.array([2])}, dimension, fused=fused)
 
 
 def _word_table(vocabulary: list[str], dimension: int, seed: int) -> Floats:
@@ -149,9 +182,16 @@ def _write_graph(
     inputs: GraphInputs,
     constants: Mapping[str, NDArray[Any]],
     dimension: int,
+    *,
+    fused: bool = False,
 ) -> None:
-    """Close the graph with the L2 norm and write it."""
-    nodes = [*nodes, helper.make_node("LpNormalization", ["local_embedding"], ["embedding"], axis=-1, p=2)]
+    """Close the graph with the L2 norm, or with the norm of its sum with semantics, and write it."""
+    own = "plain" if fused else "embedding"
+    nodes = [*nodes, helper.make_node("LpNormalization", ["local_embedding"], [own], axis=-1, p=2)]
+    if fused:
+        inputs = {**inputs, "semantics": (TensorProto.FLOAT, [next(iter(inputs.values()))[1][0], dimension])}
+        nodes.append(helper.make_node("Add", ["plain", "semantics"], ["both"]))
+        nodes.append(helper.make_node("LpNormalization", ["both"], ["embedding"], axis=-1, p=2))
     shapes: dict[str, list[int | str]] = {
         "embedding": ["rows", dimension],
         "local_features": ["rows", "cells", dimension],
@@ -195,6 +235,7 @@ def rewrite_manifest(artifact: ModelArtifact, precision: Precision = "fp32") -> 
         image_input=manifest.image_input,
         image_backbone=manifest.image_backbone,
         text_backbone=manifest.text_backbone,
+        semantics=manifest.semantics,
         checkpoint=manifest.checkpoint,
         evaluation=manifest.evaluation,
         preprocessing=artifact.preprocessing,

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from model.config import FeatureDimensions, ImageBackboneConfig, ModelConfig, TextBackboneConfig
+from model.config import FeatureDimensions, ImageBackboneConfig, ModelConfig, SemanticsConfig, TextBackboneConfig
 from model.nn.aahr import AAHR
 from training.config import BatchConfig, DataConfig, OptimiserConfig, TrainingConfig
 from training.data.batches import Batch, Collator, plan_epoch
 from training.data.dataset import ImageTextDataset
+from training.data.semantics import SemanticTable
 from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable
 from training.loop import Trainer
@@ -49,8 +51,18 @@ def toy_config(**changes: object) -> TrainingConfig:
     return TrainingConfig.model_validate({**values, **changes})
 
 
-def toy_dataset(images: int = 40, seed: int = 0) -> tuple[ImageTextDataset, Collator]:
-    """Images with one to three captions each; a caption's features are its image's with noise."""
+def semantic_config(semantics: SemanticsConfig, **changes: object) -> TrainingConfig:
+    """The same with semantics fused."""
+    model = toy_config().model.model_copy(update={"semantics": semantics})
+    data = DataConfig(captions=Path("toy.json"), images=Path("toy"), descriptions=Path("toy.jsonl"))
+    return toy_config(**{"model": model, "data": {"toy": data}, **changes})
+
+
+def toy_dataset(images: int = 40, seed: int = 0, semantics: int | None = None) -> tuple[ImageTextDataset, Collator]:
+    """Images with one to three captions each; a caption's features are its image's with noise.
+
+    With `semantics`, of so many dimensions, all but the first image are described.
+    """
     generator = np.random.default_rng(seed)
     count = generator.integers(1, 4, images)
     image_of_caption = np.repeat(np.arange(images), count)
@@ -67,7 +79,20 @@ def toy_dataset(images: int = 40, seed: int = 0) -> tuple[ImageTextDataset, Coll
     texts = _table(latent[image_of_caption], generator)
     batch = BatchConfig(images=8, captions_per_image=2, drop_cells=0.2, change_words=0.2)
     sentence_embeddings = SentenceEmbeddingTable(texts.global_features, image_of_caption)
-    return dataset, Collator(dataset, views, texts, batch, sentence_embeddings=sentence_embeddings)
+    table = None if semantics is None else toy_semantics(dataset, semantics, generator)
+    return dataset, Collator(dataset, views, texts, batch, sentence_embeddings=sentence_embeddings, semantics=table)
+
+
+def toy_semantics(dataset: ImageTextDataset, width: int, generator: np.random.Generator) -> SemanticTable:
+    """Random unit vectors, the last row that of a missing description, which the first image has."""
+    images = len(dataset)
+    descriptions, captions = (_unit(generator.normal(size=(rows, width))) for rows in (images, len(dataset.captions)))
+    of_image = np.arange(images) - 1
+    return SemanticTable(descriptions, of_image, of_image[dataset.image_of_caption], captions)
+
+
+def _unit(vectors: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> NDArray[np.float32]:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _table(latent: np.ndarray[tuple[int, ...], np.dtype[np.float64]], generator: np.random.Generator) -> FeatureTable:
@@ -80,7 +105,9 @@ def _table(latent: np.ndarray[tuple[int, ...], np.dtype[np.float64]], generator:
 def toy_trainer(config: TrainingConfig, steps: int) -> Trainer:
     """A trainer with a fresh network, seeded by the config."""
     torch.manual_seed(config.seed)
-    return Trainer(config, AAHR(config.model, DIMENSIONS, DIMENSIONS), steps, torch.device("cpu"))
+    width = None if config.model.semantics is None else config.model.dimension
+    network = AAHR(config.model, DIMENSIONS, DIMENSIONS, sentence_dimension=width)
+    return Trainer(config, network, steps, torch.device("cpu"))
 
 
 def toy_batches(dataset: ImageTextDataset, collate: Collator, epochs: int) -> list[Batch]:

@@ -56,6 +56,7 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
         network=network,
         progress=Progress(parents[0].manifest.epoch, parents[0].manifest.step, found[best]),
         parents=(_described(parents[0], 1 - best), _described(parents[1], best)),
+        described_by=parents[0].manifest.described_by,
     )
     return best
 
@@ -63,9 +64,7 @@ def average(first: Path, second: Path, out: Path, *, shares: Sequence[float], ca
 def _evaluate(network: AAHR, splits: Mapping[str, SplitFeatures]) -> dict[str, float]:
     """Of what a checkpoint of the network holds; its own reduction lies between those of the parents, too."""
     with rounded_as_written(network):
-        return evaluate_splits(
-            network, {name: split.reduced(network.cached_reduction) for name, split in splits.items()}
-        )
+        return evaluate_splits(network, {name: split.placed(network) for name, split in splits.items()})
 
 
 def _check(shares: Sequence[float], out: Path) -> None:

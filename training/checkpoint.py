@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.config import FeatureDimensions, Settings
+from model.descriptions import Source
 from model.errors import ArtifactCorrupt, ArtifactMissing, TrainingError
 from model.manifest import FileEntry, describe_files, parse_json_file, published_directory, read_manifest, verify_files
 from model.nn.aahr import AAHR
@@ -39,6 +40,8 @@ class Parent(Settings):
 class CheckpointManifest(Settings):
     """What a checkpoint is and what it was made from. `evaluation` holds val metrics as `<data set>/<metric>`.
 
+    `described_by` is who wrote the descriptions that a network with semantics was trained on.
+
     Of an average, `parents` are the checkpoints between which it lies; seed, epoch and step are those of the first.
     """
 
@@ -55,6 +58,7 @@ class CheckpointManifest(Settings):
     versions: dict[str, str]
     git_commit: str | None
     parents: tuple[Parent, ...] = ()
+    described_by: Source | None = None
     files: dict[str, FileEntry]
 
 
@@ -95,6 +99,7 @@ def save_checkpoint(
     progress: Progress,
     state: dict[str, Any] | None = None,
     parents: tuple[Parent, ...] = (),
+    described_by: Source | None = None,
 ) -> None:
     """Write a checkpoint in one rename: what was trained, parameters in fp16 and buffers in fp32.
 
@@ -104,10 +109,8 @@ def save_checkpoint(
     with published_directory(directory) as staging:
         save_file(_halved(network), staging / PARAMETERS)
         (staging / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        names = [PARAMETERS, CONFIG]
         if state is not None:
             torch.save(state, staging / STATE)
-            names.append(STATE)
         image, text = backbones.dimensions
         manifest = CheckpointManifest(
             format=CHECKPOINT_FORMAT,
@@ -123,7 +126,8 @@ def save_checkpoint(
             versions=library_versions(),
             git_commit=git_commit(),
             parents=parents,
-            files=describe_files(staging, names),
+            described_by=described_by,
+            files=describe_files(staging, [path.name for path in staging.iterdir()]),
         )
         (staging / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

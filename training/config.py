@@ -53,6 +53,9 @@ class BatchConfig(Settings):
     change_words: float = Field(default=0.2, ge=0, lt=1)
     flips: bool = Field(default=False, description="also train on the mirrored images")
     crops: int = Field(default=0, ge=0, description="number of random crops of each image")
+    drop_descriptions: float = Field(
+        default=0.0, ge=0, lt=1, description="of how many images the description is taken for missing"
+    )
 
 
 class DataConfig(Settings):
@@ -65,6 +68,9 @@ class DataConfig(Settings):
     clip: Path | None = Field(
         default=None,
         description="directory of CLIP ViT-B/32, whose embeddings of `images` stand in for a missing {split}_clip.npy",
+    )
+    descriptions: Path | None = Field(
+        default=None, description="file of `aahr describe` about the images, for a model with semantics"
     )
     count: int = Field(default=2000, ge=1, description="of drawn scenes")
     seed: int = 0
@@ -117,6 +123,23 @@ class TrainingConfig(Settings):
                     f"objective.{name}.start = {part.start} leaves it active for less than a tenth of the steps: "
                     "choose at most 0.9, or switch it off"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _descriptions_are_used(self) -> Self:
+        described = [name for name, data in self.data.items() if data.descriptions is not None]
+        if self.model.semantics is None:
+            if described:
+                raise ValueError(
+                    f"data.{described[0]}.descriptions is given, but the model fuses no semantics: add "
+                    "[model.semantics], or leave the file out"
+                )
+            if self.objective.semantic_prototypes.enabled:
+                raise ValueError("objective.semantic_prototypes are centroids of descriptions: add [model.semantics]")
+        elif not described:
+            raise ValueError(
+                "[model.semantics] fuses descriptions of images: give data.NAME.descriptions, a file of `aahr describe`"
+            )
         return self
 
     @model_validator(mode="after")
@@ -218,7 +241,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _expand(tree: dict[str, Any]) -> dict[str, Any]:
     """With the paths of data sets and backbones as the machine has them."""
-    for table, keys in (("data", ("captions", "images", "directory", "clip")), ("model", ("path",))):
+    for table, keys in (("data", ("captions", "images", "directory", "clip", "descriptions")), ("model", ("path",))):
         parts = tree.get(table)
         for part in parts.values() if isinstance(parts, dict) else ():
             for key in keys:

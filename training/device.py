@@ -7,9 +7,10 @@ from torch import nn
 
 from model.nn.aahr import TokenBatch
 from model.nn.features import LocalFeatures
+from model.nn.semantic import Semantics
 from training.soft_positives import SentenceEmbeddings
 
-Item = TypeVar("Item", bound=LocalFeatures | TokenBatch | SentenceEmbeddings)
+Item = TypeVar("Item", bound=LocalFeatures | TokenBatch | SentenceEmbeddings | Semantics)
 
 
 def default_device() -> torch.device:

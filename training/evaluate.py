@@ -14,12 +14,14 @@ from rich.table import Column, Table
 
 from model.artifact import load_model_artifact
 from model.datasets.scan import open_scan
+from model.descriptions import read_descriptions
 from model.errors import ArtifactMissing, DataError, UnsupportedQuery
 from model.manifest import MANIFEST, write_text_atomically
 from model.replacement import recover_directory
 from model.runtime import Runtime
 from training.checkpoint import load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset, Split
+from training.data.described import names_below
 from training.data.judgments import load_judgments
 from training.data.karpathy import load_karpathy
 from training.data.scan import region_table, scan_dataset
@@ -39,23 +41,32 @@ def evaluate(
     judgments: Path | None,
     cache: Path,
     protocol: str = "standard",
+    descriptions: Path | None = None,
 ) -> dict[str, float]:
     """What a protocol measures of a checkpoint or exported model on one split, and `expert_tau_c` where judgments are.
 
-    `data` is a file in Karpathy's format or a directory in SCAN's. Raises ArtifactMissing where `directory` holds no
-    model, DataError for data that is not in its format or not what the protocol is about, and UnsupportedQuery for data
-    that the model cannot take.
+    `data` is a file in Karpathy's format or a directory in SCAN's; `descriptions` are those of the images, for a model
+    that fuses semantics: without them every description is taken for missing.
+
+    Raises ArtifactMissing where `directory` holds no model, DataError for data that is not in its format or not what
+    the protocol is about, and UnsupportedQuery for data that the model cannot take.
     """
     check_protocol(protocol)
     if split not in get_args(Split):
         raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
     dataset = _read(data, images, cast(Split, split))
+    described = None if descriptions is None else _described(dataset, images or data, descriptions)
     with closing(open_embedder(directory, cache)) as embedder:
         _refuse_unsupported(embedder, directory, data, images)
+        if described is not None and not embedder.fuses_semantics:
+            raise UnsupportedQuery(
+                f"{directory} fuses no semantics, so that descriptions change nothing: leave them out"
+            )
         if embedder.takes_pixels:
-            image_embeddings = embedder.images(dataset.image_paths)
+            image_embeddings = embedder.images(dataset.image_paths, described)
         else:
-            image_embeddings = embedder.regions(region_table(open_scan(data, split), images, embedder.clip, cache))
+            regions = region_table(open_scan(data, split), images, embedder.clip, cache)
+            image_embeddings = embedder.regions(regions, described)
         metrics = evaluate_protocol(protocol, image_embeddings @ embedder.texts(dataset.captions).T, dataset, data)
         if judgments is not None:
             metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
@@ -101,6 +112,17 @@ def _read(data: Path, images: Path | None, split: Split) -> ImageTextDataset:
     if images is None:
         raise DataError(f"{data} names images: say with --images where they are")
     return load_karpathy(data, images, split)
+
+
+def _described(dataset: ImageTextDataset, folder: Path, file: Path) -> list[str | None]:
+    """The description of each image, as far as it has one; raises DataError where none has."""
+    of_image = read_descriptions(file).of_image
+    found = [of_image.get(name) for name in names_below(folder, dataset.image_paths)]
+    if not any(found):
+        raise DataError(
+            f"{file} describes no image of {dataset.name}: describe the images in {folder} with `aahr describe`"
+        )
+    return found
 
 
 def _judged(embedder: Embedder, dataset: ImageTextDataset, image_embeddings: Floats, file: Path) -> float:

@@ -19,7 +19,7 @@ from training.device import move
 from training.distributed import Draw, Group
 from training.losses import Pairs
 from training.momentum import MomentumEncoder
-from training.objective import Objective, total_loss
+from training.objective import Objective, contrasted, total_loss
 from training.precision import autocast, in_fp32
 
 
@@ -119,7 +119,8 @@ class Trainer:
 
     def _encode(self, network: AAHR, batch: Batch) -> tuple[Encoding, Encoding]:
         with autocast(self.config.precision, self.device):
-            image, text = network.encode_images(batch.images), network.encode_texts(batch.texts)
+            images, texts = (None, None) if batch.semantics is None else batch.semantics
+            image, text = network.encode_images(batch.images, images), network.encode_texts(batch.texts, texts)
         return in_fp32(image), in_fp32(text)
 
     def _momentum_keys(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
@@ -129,7 +130,7 @@ class Trainer:
         assert isinstance(slow, AAHR)
         with torch.no_grad():
             image, text = self._encode(slow, batch)
-        return image.embedding, text.embedding
+        return contrasted(image, slow.config), contrasted(text, slow.config)
 
     def _finite_values(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
         values = dict(zip(parts, torch.stack(list(parts.values())).tolist(), strict=True))
@@ -196,4 +197,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         image_ids=batch.image_ids.to(device),
         sentence_embeddings=None if batch.sentence_embeddings is None else move(batch.sentence_embeddings, device),
         neutral=None if batch.neutral is None else batch.neutral.to(device),
+        semantics=None if batch.semantics is None else move(batch.semantics, device),
     )

@@ -11,6 +11,7 @@ from model.nn.backbones import (
     ImageTail,
     TextBackbone,
     load_image_backbone,
+    load_sentence_encoder,
     load_text_backbone,
     load_text_global_backbone,
 )
@@ -30,6 +31,7 @@ class Backbones:
     text: TextBackbone
     image_tail: ImageTail | None = None  # the last blocks of the image's, where they are fine-tuned
     text_global: TextBackbone | None = None  # of the text's global feature, where the words' encoder gives none
+    sentence: TextBackbone | None = None  # of descriptions and of captions as a whole, for semantics
 
     @property
     def device(self) -> torch.device:
@@ -38,9 +40,10 @@ class Backbones:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of the weights, by modality; "text_global" only where there is one."""
-        found = {"image": self.image.fingerprint, "text": self.text.fingerprint}
-        return found if self.text_global is None else {**found, "text_global": self.text_global.fingerprint}
+        """Hashes of the weights, by modality; "text_global" and "sentence" only where there is one."""
+        optional = {"text_global": self.text_global, "sentence": self.sentence}
+        found = {"image": self.image, "text": self.text, **{name: each for name, each in optional.items() if each}}
+        return {name: backbone.fingerprint for name, backbone in found.items()}
 
     @property
     def dimensions(self) -> tuple[FeatureDimensions, FeatureDimensions]:
@@ -64,13 +67,15 @@ class Backbones:
 
     def read_tokenizer(self) -> SentenceTokenizer:
         """Of all text encoders together."""
-        sentence = self.text_global
-        return SentenceTokenizer(self.text.read_tokenizer(), None if sentence is None else sentence.read_tokenizer())
+        whole, sentence = (
+            None if each is None else each.read_tokenizer() for each in (self.text_global, self.sentence)
+        )
+        return SentenceTokenizer(self.text.read_tokenizer(), whole, sentence)
 
 
 def load_backbones(config: TrainingConfig, device: torch.device = CPU) -> Backbones:
     """The backbones of a recipe on a device; raises ConfigError with the remedy where one is missing."""
-    image, text, sentence = (
+    image, text, whole = (
         config.model.image_backbone,
         config.model.text_backbone,
         config.model.text_global_backbone,
@@ -81,15 +86,20 @@ def load_backbones(config: TrainingConfig, device: torch.device = CPU) -> Backbo
     )
     if text.trainable and text.frozen_words:
         text_backbone.freeze_words()
-    text_global = None if sentence is None else load_text_global_backbone(sentence.name, sentence.path).to(device)
+    text_global = None if whole is None else load_text_global_backbone(whole.name, whole.path).to(device)
+    semantics = config.model.semantics
+    sentence = None
+    if semantics is not None:
+        sentence = load_sentence_encoder(semantics.sentence_encoder.name, semantics.sentence_encoder.path).to(device)
     if not image.trainable:
-        return Backbones(image_backbone, text_backbone, text_global=text_global)
+        return Backbones(image_backbone, text_backbone, text_global=text_global, sentence=sentence)
     stem, tail = image_backbone.split(image.trainable_blocks)
-    return Backbones(stem.eval(), text_backbone, tail, text_global)
+    return Backbones(stem.eval(), text_backbone, tail, text_global, sentence)
 
 
 def build_network(config: TrainingConfig, backbones: Backbones) -> AAHR:
     """A new network for these backbones, on their device; what is fine-tuned of them becomes part of it."""
     image, text = backbones.dimensions
     trainable = backbones.text if config.model.text_backbone.trainable else None
-    return AAHR(config.model, image, text, trainable, backbones.image_tail).to(backbones.device)
+    sentence = None if backbones.sentence is None else backbones.sentence.global_dimension
+    return AAHR(config.model, image, text, trainable, backbones.image_tail, sentence).to(backbones.device)

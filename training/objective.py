@@ -1,17 +1,26 @@
 """The objective of AAHR: named parts, each a switch of the config (DESIGN 4.2)."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from model.config import ModelConfig
 from model.nn.aahr import AAHR
 from model.nn.encoder import Encoding
 from training.distributed import Group
 from training.losses import DistanceWeightedTriplet, HardNegativeTriplet, InfoNCE, MatchingLoss, Pairs
 from training.momentum import KeyQueue, MomentumEncoder, momentum_contrast
-from training.objective_config import MatchingConfig, MomentumConfig, ObjectiveConfig, PrototypeConfig, RelationConfig
-from training.prototypes import Keys, Prototypes
+from training.objective_config import (
+    MatchingConfig,
+    MomentumConfig,
+    ObjectiveConfig,
+    PrototypeConfig,
+    RelationConfig,
+    SemanticPrototypeConfig,
+)
+from training.prototypes import Keys, Prototypes, SemanticPrototypes
 from training.relation import (
     GraphEnhancement,
     Relevance,
@@ -22,6 +31,8 @@ from training.relation import (
     relevance_divergence,
 )
 from training.soft_positives import SentenceEmbeddings, soft_positive_loss
+
+P = TypeVar("P", bound=Prototypes)
 
 
 def matching_loss(config: MatchingConfig) -> MatchingLoss:
@@ -125,9 +136,15 @@ class Objective(nn.Module):
     def __init__(self, config: ObjectiveConfig, network: AAHR, planned_steps: int, group: Group) -> None:
         super().__init__()
         self.config, self.planned_steps, self.group = config, planned_steps, group
+        self.model_config = network.config
         self.matching = matching_loss(config.matching)
         dimension, heads = network.config.dimension, network.config.relation_heads
-        self.prototypes = _prototypes(config.prototypes, dimension) if config.prototypes.enabled else None
+        self.prototypes = _prototypes(Prototypes, config.prototypes, dimension) if config.prototypes.enabled else None
+        self.semantic_prototypes = (
+            _prototypes(SemanticPrototypes, config.semantic_prototypes, dimension)
+            if config.semantic_prototypes.enabled
+            else None
+        )
         self.relation = (
             RelationPart(config.relation, dimension, heads, self.matching) if config.relation.enabled else None
         )
@@ -156,21 +173,34 @@ class Objective(nn.Module):
         progress = step / self.planned_steps
         if self.prototypes is not None and progress >= self.config.prototypes.start:
             parts["prototypes"] = self.config.prototypes.weight * self._cluster(pairs)
+        if self.semantic_prototypes is not None:
+            loss = self.semantic_prototypes(pairs.images[pairs.image_of_caption], pairs.texts)
+            parts["semantic_prototypes"] = self.config.semantic_prototypes.weight * loss
         if self.relation is not None and progress >= self.config.relation.start:
-            image, text = gather_fragments(self.group, image), gather_fragments(self.group, text)
-            parts["relation"] = self.config.relation.weight * self.relation(image, text, local)
+            fragments = (gather_fragments(self.group, encoding) for encoding in (image, text))
+            parts["relation"] = self.config.relation.weight * self.relation(*fragments, local)
         if self.momentum is not None and keys is not None:
-            queries = local if self.config.momentum.query == "local" else pairs
+            queries = local if self.config.momentum.query == "local" else self._contrasted(image, text, pairs)
             contrast = self.momentum(queries, *map(self.group.gather, keys))
             if contrast is not None:
                 parts["momentum"] = self.config.momentum.weight * contrast
         if self.config.soft_positives.enabled:
             assert sentence_embeddings is not None, "a recipe with soft positives has sentence embeddings"
-            soft, joined = self.config.soft_positives, SentenceEmbeddings(*map(self.group.gather, sentence_embeddings))
-            parts["soft_positives"] = soft.weight * soft_positive_loss(
-                pairs, joined, temperature=soft.temperature, target_temperature=soft.target_temperature
-            )
+            parts["soft_positives"] = self.config.soft_positives.weight * self._soften(pairs, sentence_embeddings)
         return parts
+
+    def _soften(self, pairs: Pairs, own: SentenceEmbeddings) -> Tensor:
+        """L_soft over the sentence embeddings of all processes."""
+        soft, joined = self.config.soft_positives, SentenceEmbeddings(*map(self.group.gather, own))
+        return soft_positive_loss(
+            pairs, joined, temperature=soft.temperature, target_temperature=soft.target_temperature
+        )
+
+    def _contrasted(self, image: Encoding, text: Encoding, pairs: Pairs) -> Pairs:
+        """The queries of the momentum part: of all processes, with their semantics or without."""
+        own = (contrasted(encoding, self.model_config) for encoding in (image, text))
+        images, texts = (self.group.gather(each) for each in own)
+        return pairs._replace(images=images, texts=texts)
 
     def _cluster(self, pairs: Pairs) -> Tensor:
         """L_proto of the pairs, assigned together with the keys of the queues where the recipe says so."""
@@ -178,6 +208,14 @@ class Objective(nn.Module):
         keys = self.momentum.keys if self.momentum is not None and self.config.prototypes.over_keys else None
         loss: Tensor = self.prototypes(pairs.images[pairs.image_of_caption], pairs.texts, keys)
         return loss
+
+
+def contrasted(encoding: Encoding, config: ModelConfig) -> Tensor:
+    """The embedding [B, D] that the momentum part contrasts: without its semantics where the config says so."""
+    if config.semantics is None or config.semantics.momentum == "fused":
+        return encoding.embedding
+    assert encoding.plain is not None, "a network with semantics keeps what it fused them with"
+    return encoding.plain
 
 
 def gather_pairs(group: Group, own: Pairs) -> Pairs:
@@ -204,8 +242,8 @@ def gather_fragments(group: Group, own: Encoding) -> Encoding:
     return own._replace(local_features=group.gather(own.local_features.detach()), mask=group.gather(own.mask))
 
 
-def _prototypes(config: PrototypeConfig, dimension: int) -> Prototypes:
-    return Prototypes(
+def _prototypes(kind: type[P], config: PrototypeConfig | SemanticPrototypeConfig, dimension: int) -> P:
+    return kind(
         config.count,
         dimension,
         epsilon=config.epsilon,

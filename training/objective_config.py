@@ -41,6 +41,20 @@ class PrototypeConfig(Settings):
     over_keys: bool = Field(default=True, description="assign each batch together with the keys of the momentum queues")
 
 
+class SemanticPrototypeConfig(Settings):
+    """VSD at the level of prototypes: swapped prediction over frozen centroids of the training descriptions.
+
+    896 for Flickr30K, 2,560 for COCO: 32 to 44 images a cluster.
+    """
+
+    enabled: bool = False
+    weight: float = Field(default=1.0, gt=0)
+    count: int = Field(default=896, ge=2)
+    epsilon: float = Field(default=0.05, gt=0)
+    iterations: int = Field(default=3, ge=1)
+    temperature: float = Field(default=0.1, gt=0)
+
+
 class RelationConfig(Settings):
     """L_rel: neighbourhood relation learning."""
 
@@ -89,6 +103,7 @@ class ObjectiveConfig(Settings):
     matching: MatchingConfig = MatchingConfig()
     local_matching: LocalMatchingConfig = LocalMatchingConfig()
     prototypes: PrototypeConfig = PrototypeConfig()
+    semantic_prototypes: SemanticPrototypeConfig = SemanticPrototypeConfig()
     relation: RelationConfig = RelationConfig()
     momentum: MomentumConfig = MomentumConfig()
     soft_positives: SoftPositiveConfig = SoftPositiveConfig()

@@ -19,13 +19,14 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 def in_fp32(encoding: Encoding) -> Encoding:
     """What autocast gave in fp32, with embeddings of length one to fp32's accuracy; other encodings as they are."""
-    if not any(tensor.dtype == torch.bfloat16 for tensor in encoding):
+    if not any(tensor is not None and tensor.dtype == torch.bfloat16 for tensor in encoding):
         return encoding
     return Encoding(
         embedding=F.normalize(encoding.embedding.float(), dim=-1),
         local_embedding=encoding.local_embedding.float(),
         local_features=encoding.local_features.float(),
         mask=encoding.mask,
+        plain=None if encoding.plain is None else F.normalize(encoding.plain.float(), dim=-1),
     )
 
 

@@ -1,4 +1,4 @@
-"""Dynamic clustering prototypes (AAHR, section 3.3): Sinkhorn assignments and swapped prediction."""
+"""Prototypes, learnt (AAHR, section 3.3) or of descriptions (VSD, section 3.3): Sinkhorn and swapped prediction."""
 
 import math
 
@@ -53,12 +53,17 @@ def swapped_prediction(
 
 
 class Prototypes(nn.Module):
-    """K learnable directions [K, D] and their loss."""
+    """K directions [K, D] and their loss; learnable, unless a subclass has them frozen."""
+
+    directions: Tensor
 
     def __init__(self, count: int, dimension: int, *, epsilon: float, iterations: int, temperature: float) -> None:
         super().__init__()
-        self.directions = nn.Parameter(F.normalize(torch.randn(count, dimension), dim=-1))
+        self._keep(F.normalize(torch.randn(count, dimension), dim=-1))
         self.epsilon, self.iterations, self.temperature = epsilon, iterations, temperature
+
+    def _keep(self, directions: Tensor) -> None:
+        self.directions = nn.Parameter(directions)
 
     def forward(self, images: Tensor, texts: Tensor, keys: Keys | None = None) -> Tensor:
         """Swapped-prediction loss of pairs [B, D], assigned together with keys [L, D] of both modalities."""
@@ -86,3 +91,15 @@ class Prototypes(nn.Module):
         entropy = torch.special.entr(torch.cat([of_images, of_texts])).sum(dim=1).mean() / math.log(len(directions))
         agree = of_images.argmax(dim=1)[image_of_caption] == of_texts.argmax(dim=1)
         return {"prototype_entropy": float(entropy), "prototype_agreement": 100 * float(agree.float().mean())}
+
+
+class SemanticPrototypes(Prototypes):
+    """Frozen centroids of the training descriptions (VSD, section 3.3), set once they are known."""
+
+    def _keep(self, directions: Tensor) -> None:
+        self.register_buffer("directions", directions)
+
+    @torch.no_grad()
+    def set(self, centroids: Tensor) -> None:
+        """Take centroids [K, D]."""
+        self.directions.copy_(F.normalize(centroids, dim=-1))

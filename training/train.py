@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.descriptions import Source
 from model.errors import ConfigError
 from model.nn.aahr import AAHR
 from model.replacement import recover_directory
@@ -28,6 +29,7 @@ from training.data.sources import (
     fit_reduction,
     join_splits,
     load_splits,
+    source_of_descriptions,
 )
 from training.data.texts import mask_token_of
 from training.device import device_of
@@ -39,6 +41,7 @@ from training.network import Backbones, build_network, load_backbones
 from training.precision import refuse_unsupported
 from training.prototypes import Prototypes
 from training.run_log import RunLog
+from training.semantics import fit_semantic_prototypes, fit_semantics
 
 BEST, LAST = "best", "last"
 
@@ -60,6 +63,7 @@ class Run:
     val: Mapping[str, SplitFeatures]
     collate: Collator
     log: RunLog
+    described_by: Source | None
     epoch: int = 0
     best: float = -np.inf
 
@@ -118,21 +122,33 @@ def _prepare(config: TrainingConfig, directory: Path, cache: Path, device: torch
         embeddings = _sentence_embeddings(config, joined.dataset, backbones, cache)
     network = build_network(config, backbones)
     fit_reduction(network, joined.views[0], config.seed)
-    joined = joined.reduced(network.cached_reduction)
-    val = {name: split.reduced(network.cached_reduction) for name, split in val_splits.items()}
+    if joined.semantics is not None:
+        fit_semantics(network, joined.semantics)
+    joined = joined.placed(network)
+    val = {name: split.placed(network) for name, split in val_splits.items()}
     steps = _planned_steps(config, joined)
+    trainer = Trainer(config, network, steps, device, group)
+    if joined.semantics is not None:
+        fit_semantic_prototypes(trainer.objective.semantic_prototypes, joined.semantics, config.seed)
     return Run(
         group=group,
         config=config,
         directory=directory,
         backbones=backbones,
-        trainer=Trainer(config, network, steps, device, group),
+        trainer=trainer,
         train=joined,
         val=val,
         collate=Collator(
-            joined.dataset, joined.views, joined.texts, config.batch, mask_token_of(backbones), embeddings
+            joined.dataset,
+            joined.views,
+            joined.texts,
+            config.batch,
+            mask_token_of(backbones),
+            embeddings,
+            joined.semantics,
         ),
         log=RunLog(directory, config, steps, processes=group.size, device=device),
+        described_by=source_of_descriptions(config),
     )
 
 
@@ -221,6 +237,7 @@ def _evaluate_epoch(run: Run, parts: Mapping[str, float]) -> None:
             backbones=run.backbones,
             network=run.trainer.evaluated,
             progress=Progress(run.epoch, run.trainer.step, evaluation),
+            described_by=run.described_by,
         )
     run.log.epoch(run.epoch, run.trainer.step, parts, evaluation, best=score == run.best)
 
@@ -256,6 +273,7 @@ def _save_last(run: Run) -> None:
             network=run.trainer.evaluated,
             progress=Progress(run.epoch, run.trainer.step, {}),
             state=state,
+            described_by=run.described_by,
         )
     run.group.wait()
 

@@ -1,4 +1,4 @@
-"""The network: two encoders over the features of backbones, and the towers that export runs."""
+"""The network: two encoders over the features of backbones, and what is fused with their embeddings."""
 
 from functools import partial
 from typing import NamedTuple
@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from model.config import FeatureDimensions, ModelConfig
 from model.nn.backbones import ImageTail, TextBackbone
-from model.nn.encoder import Encoding, FragmentEncoder, encode_by_length
+from model.nn.encoder import Encoding, encode_by_length
 from model.nn.features import LocalFeatures, map_in_chunks
 from model.nn.image_encoder import CellReduction, ImageEncoder
+from model.nn.semantic import SemanticFusion
 from model.nn.text_encoder import TextEncoder
 
 IMAGES_AT_ONCE = 32
@@ -33,6 +34,9 @@ class AAHR(nn.Module):
     are then part of the network. Without a tail, image features come in through `reduction` already, where the config
     has one; with it, as the frozen part of the backbone returns them.
 
+    With `semantics` in the config, what is encoded is fused with sentence embeddings of descriptions and captions,
+    which come in projected already, as `semantics.projection` does it (model/nn/semantic.py).
+
     Attributes:
         pretrained: names of parameters that stay as the text backbone brought them; no checkpoint holds them.
     """
@@ -44,13 +48,16 @@ class AAHR(nn.Module):
         text: FeatureDimensions,
         text_backbone: TextBackbone | None = None,
         image_tail: ImageTail | None = None,
+        sentence_dimension: int | None = None,
     ) -> None:
+        """`sentence_dimension`: width of the sentence embeddings, where the config has semantics."""
         super().__init__()
         self.config = config
         components = config.cell_components
         self.reduction = CellReduction(image.local_dimension, components, config.cell_grid) if components else None
         self.image_encoder = ImageEncoder(config, image)
         self.text_encoder = TextEncoder(config, text)
+        self.semantics = _semantics(config, sentence_dimension)
         self.text_backbone = text_backbone
         self.image_tail = image_tail
         frozen = () if text_backbone is None else text_backbone.named_parameters(prefix="text_backbone")
@@ -61,22 +68,30 @@ class AAHR(nn.Module):
         """What cached features go through once, before training: the reduction, unless a tail stands before it."""
         return self.reduction if self.image_tail is None else None
 
-    def encode_images(self, images: LocalFeatures) -> Encoding:
-        """Features [N, R, Dx], mask and global features of images to an Encoding."""
+    def encode_images(self, images: LocalFeatures, semantics: Tensor | None = None) -> Encoding:
+        """Features [N, R, Dx], mask and global features of images, with the semantics [N, D] of their descriptions.
+
+        Without semantics, a network that fuses some takes every description for missing.
+        """
         if self.image_tail is not None:
             at_once = IMAGES_AT_ONCE if images.features.device.type == "cpu" else len(images.features)
             images = map_in_chunks(self.image_tail, images, at_once)
             images = images if self.reduction is None else self.reduction.reduce(images)
         encoding: Encoding = self.image_encoder(images)
-        return encoding
+        if self.semantics is None:
+            return _refuse_semantics(encoding, semantics)
+        return self.semantics.fuse_images(encoding, semantics)
 
-    def encode_texts(self, texts: LocalFeatures | TokenBatch) -> Encoding:
-        """Token states, or token ids where the text backbone is fine-tuned, to an Encoding."""
+    def encode_texts(self, texts: LocalFeatures | TokenBatch, semantics: Tensor | None = None) -> Encoding:
+        """Token states, or token ids where the text backbone is fine-tuned, with the semantics [M, D] of the texts."""
         if isinstance(texts, TokenBatch):
             encode, mask = partial(self._encode_tokens, texts), texts.attention_mask.bool()
         else:
             encode, mask = partial(self._encode_states, texts), texts.mask
-        return encode_by_length(encode, mask, TEXTS_AT_ONCE.get(mask.device.type, TEXTS_AT_ONCE["cpu"]))
+        encoding = encode_by_length(encode, mask, TEXTS_AT_ONCE.get(mask.device.type, TEXTS_AT_ONCE["cpu"]))
+        if self.semantics is None:
+            return _refuse_semantics(encoding, semantics)
+        return self.semantics.fuse_texts(encoding, semantics)
 
     def _encode_tokens(self, tokens: TokenBatch, rows: Tensor, longest: int) -> Encoding:
         if self.text_backbone is None:
@@ -96,69 +111,16 @@ class AAHR(nn.Module):
         return encoding
 
 
-class ImageTower(nn.Module):
-    """Backbone, reduction and encoder in a row: what `image.onnx` holds."""
-
-    def __init__(self, backbone: nn.Module, reduction: CellReduction | None, encoder: FragmentEncoder) -> None:
-        super().__init__()
-        self.backbone, self.reduction, self.encoder = backbone, reduction, encoder
-
-    def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone returned to embedding [N, D], V [N, R, D] and l [N, D]."""
-        if self.reduction is not None:
-            item = self.reduction.reduce(item)
-        encoding: Encoding = self.encoder(item)
-        return encoding.embedding, encoding.local_features, encoding.local_embedding
+def _semantics(config: ModelConfig, sentence_dimension: int | None) -> SemanticFusion | None:
+    if config.semantics is None:
+        return None
+    if sentence_dimension is None:
+        raise TypeError("a network with semantics is built for the width of its sentence embeddings: give it")
+    return SemanticFusion(config.semantics, config.dimension, sentence_dimension)
 
 
-class PixelTower(ImageTower):
-    """Pixels to embedding, V and l."""
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """pixels [N, 3, H, W] to ([N, D], [N, R, D], [N, D])."""
-        return self.encode(self.backbone(pixels))
-
-
-class RegionTower(ImageTower):
-    """Precomputed regions to embedding, V and l."""
-
-    def forward(self, regions: Tensor, region_mask: Tensor, global_features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """regions [N, R, Dx], their mask [N, R] and global features [N, Dg] to ([N, D], [N, R, D], [N, D])."""
-        return self.encode(self.backbone(regions, region_mask, global_features))
-
-
-class TextTower(nn.Module):
-    """Backbone and encoder in a row: what `text.onnx` holds."""
-
-    def __init__(self, backbone: TextBackbone, encoder: FragmentEncoder) -> None:
-        super().__init__()
-        self.backbone, self.encoder = backbone, encoder
-
-    def encode(self, item: LocalFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone returned to embedding [M, D], V [M, T, D] and l [M, D]."""
-        encoding: Encoding = self.encoder(item)
-        return encoding.embedding, encoding.local_features, encoding.local_embedding
-
-
-class SingleTextTower(TextTower):
-    """Tokens to embedding, V and l."""
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """input_ids and attention_mask [M, T] to ([M, D], [M, T, D], [M, D])."""
-        return self.encode(self.backbone(input_ids, attention_mask))
-
-
-class DualTextTower(TextTower):
-    """The tokens of two text encoders to embedding, V and l: words of the one, global feature of the other."""
-
-    def __init__(self, backbone: TextBackbone, global_backbone: TextBackbone, encoder: FragmentEncoder) -> None:
-        super().__init__(backbone, encoder)
-        self.global_backbone = global_backbone
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, global_input_ids: Tensor, global_attention_mask: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens [M, T] of the words and [M, G] of the global feature to ([M, D], [M, T, D], [M, D])."""
-        words = self.backbone(input_ids, attention_mask)
-        sentence = self.global_backbone(global_input_ids, global_attention_mask)
-        return self.encode(words._replace(global_features=sentence.global_features))
+def _refuse_semantics(encoding: Encoding, semantics: Tensor | None) -> Encoding:
+    """They would be ignored silently."""
+    if semantics is not None:
+        raise TypeError("semantics were given to a network that fuses none: its config has no [model.semantics]")
+    return encoding

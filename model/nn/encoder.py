@@ -19,6 +19,7 @@ class Encoding(NamedTuple):
     local_embedding: Tensor  # [B, D], l before fusion
     local_features: Tensor  # [B, R, D], V: after it, the fragment relation leaves the joint space
     mask: Tensor  # [B, R], True where valid
+    plain: Tensor | None = None  # [B, D], the embedding before its semantics were fused with it, where they were
 
 
 class FragmentEncoder(nn.Module):
@@ -89,4 +90,5 @@ def encode_by_length(encode: Callable[[Tensor, int], Encoding], mask: Tensor, pe
         padding = (0, 0, 0, mask.shape[1] - longest)
         parts.append(encoding._replace(local_features=F.pad(encoding.local_features, padding), mask=mask[rows]))
     back = torch.cat([rows for rows, _ in groups]).argsort()
-    return Encoding(*(torch.cat(column)[back] for column in zip(*parts, strict=True)))
+    columns = zip(*(part[:4] for part in parts), strict=True)  # semantics come later
+    return Encoding(*(torch.cat(column)[back] for column in columns))

@@ -11,7 +11,7 @@ import torch
 from index.items import Modality
 from model.artifact import Precision, load_model_artifact
 from model.errors import ArtifactMismatch, DataError, TrainingError
-from model.nn.aahr import DualTextTower
+from model.nn.towers import DualTextTower
 from model.runtime import Runtime
 from model.tokens import SentenceTokenizer, token_feeds
 from tests.galleries import build_gallery, open_index

@@ -10,9 +10,10 @@ import torch
 from index.embedding.encoder import Encoder
 from model.artifact import load_model_artifact
 from model.errors import ArtifactCorrupt, ConfigError, InvalidInput
-from model.nn.aahr import AAHR, DualTextTower, TokenBatch
+from model.nn.aahr import AAHR, TokenBatch
 from model.nn.backbones import load_text_backbone, load_text_global_backbone
 from model.nn.features import LocalFeatures
+from model.nn.towers import DualTextTower
 from model.runtime import TEXT_CHUNK, Runtime
 from model.tokens import token_feeds
 from tests.presets import TRAIN_IDS, VAL_IDS, recipe

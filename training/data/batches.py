@@ -14,9 +14,11 @@ from torch import Tensor
 
 from model.nn.aahr import TokenBatch
 from model.nn.features import LocalFeatures
+from model.nn.semantic import Semantics
 from training.config import BatchConfig
 from training.data.dataset import ImageTextDataset
 from training.data.families import whole_family_batches
+from training.data.semantics import SemanticTable
 from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.soft_positives import SentenceEmbeddings
 
@@ -45,6 +47,7 @@ class Batch(NamedTuple):
     image_ids: Tensor  # [N]
     sentence_embeddings: SentenceEmbeddings | None = None  # where the recipe has soft positives
     neutral: Tensor | None = None  # [M, N of all processes], where a caption holds for an image that is not its own
+    semantics: Semantics | None = None  # where the model fuses them
 
 
 class ImageSource(Protocol):
@@ -131,6 +134,7 @@ class Collator:
     augmentation: BatchConfig
     mask_token: int | None = None
     sentence_embeddings: SentenceEmbeddingTable | None = None
+    semantics: SemanticTable | None = None
 
     def __call__(self, plan: BatchPlan) -> Batch:
         """The batch of a plan. Augmentation draws from torch's global generator."""
@@ -146,6 +150,7 @@ class Collator:
             image_ids=torch.from_numpy(self.dataset.image_ids[plan.image_rows]),
             sentence_embeddings=self._sentence_embeddings(plan),
             neutral=self._neutral(plan),
+            semantics=self._semantics(plan),
         )
 
     def _neutral(self, plan: BatchPlan) -> Tensor | None:
@@ -159,6 +164,13 @@ class Collator:
         captions, images = self.dataset.also_holds.T
         shape = len(self.dataset.captions), len(self.dataset)
         return csr_array((np.ones(len(captions), np.bool_), (captions, images)), shape)  # type: ignore[no-untyped-call]
+
+    def _semantics(self, plan: BatchPlan) -> Semantics | None:
+        if self.semantics is None:
+            return None
+        _, first = np.unique(plan.image_of_caption, return_index=True)  # a caption of each image, drawn by the plan
+        found = self.semantics.batch(plan.caption_rows, described_by=plan.caption_rows[first])
+        return self.semantics.without_some(found, self.augmentation.drop_descriptions)
 
     def _sentence_embeddings(self, plan: BatchPlan) -> SentenceEmbeddings | None:
         if self.sentence_embeddings is None:

@@ -20,10 +20,16 @@ def fit_cell_pca(
         raise ConfigError(f"{components} components cannot be taken from features of {width}; choose 1 to {width}")
     rows = np.random.default_rng(seed).permutation(len(table))[:sample]
     mean, covariance = _moments(table, np.sort(rows))
+    return mean.astype(np.float32), principal_directions(covariance)[:, :components].astype(np.float32)
+
+
+def principal_directions(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eigenvectors of a covariance [d, d] as columns, the largest eigenvalue first, largest entries positive."""
     _, vectors = np.linalg.eigh(covariance)  # eigenvalues ascending
-    basis = vectors[:, ::-1][:, :components]
-    largest = basis[np.abs(basis).argmax(axis=0), np.arange(components)]
-    return mean.astype(np.float32), (basis * np.sign(largest)).astype(np.float32)
+    basis = vectors[:, ::-1]
+    largest = basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])]
+    directions: NDArray[np.float64] = basis * np.sign(largest)
+    return directions
 
 
 def _moments(table: FeatureTable, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

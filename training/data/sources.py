@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from model.datasets.scan import REGIONS, ScanFiles, open_scan
+from model.descriptions import Source, read_descriptions
+from model.errors import DataError
 from model.nn.aahr import AAHR, IMAGES_AT_ONCE
 from model.nn.backbones import ImageTail
 from model.nn.features import map_in_chunks
@@ -18,11 +20,13 @@ from training.config import DataConfig, TrainingConfig
 from training.data.augmentation import PLAIN, View
 from training.data.batches import TextSource
 from training.data.dataset import ImageTextDataset, Split, concatenate
+from training.data.described import semantic_table
 from training.data.families import refuse_unfit_families
 from training.data.features import image_feature_tables, text_feature_table
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
 from training.data.scan import check_regions, region_table, scan_dataset
+from training.data.semantics import SemanticTable, join_semantics
 from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable, concatenate_tables
 from training.data.texts import join_texts, text_source
@@ -43,6 +47,14 @@ class SplitFeatures:
     dataset: ImageTextDataset
     views: tuple[FeatureTable, ...]
     texts: TextSource
+    semantics: SemanticTable | None = None
+
+    def placed(self, network: AAHR) -> "SplitFeatures":
+        """The same as the network takes it: cells reduced, sentence embeddings projected, both in memory."""
+        reduced = self.reduced(network.cached_reduction)
+        if network.semantics is None or self.semantics is None:
+            return reduced
+        return replace(reduced, semantics=self.semantics.placed(network.semantics))
 
     def reduced(self, reduction: CellReduction | None) -> "SplitFeatures":
         """The same with the cells reduced as the network does it, in memory; unchanged without a reduction."""
@@ -68,9 +80,22 @@ def check_data(config: TrainingConfig, cache: Path) -> None:
         read = [_read(data, split, cache) for data in config.data.values()]
         if split == "train":
             refuse_unfit_families(concatenate(read), config.batch)
+        source_of_descriptions(config)
         for data in config.data.values():
             if config.model.image_backbone.name == REGIONS:
                 check_regions(_scan(data, split), data.images, data.clip)
+
+
+def source_of_descriptions(config: TrainingConfig) -> Source | None:
+    """Who described the images of a recipe; raises DataError for a file that is none, and for several describers."""
+    files = [read_descriptions(data.descriptions) for data in config.data.values() if data.descriptions is not None]
+    for file in files[1:]:
+        if file.source != files[0].source:
+            raise DataError(
+                f"{file.path} is by {file.source.describer} with prompt {file.source.prompt_hash}, {files[0].path} by "
+                f"{files[0].source.describer} with {files[0].source.prompt_hash}: a model learns from one describer"
+            )
+    return files[0].source if files else None
 
 
 def _load_split(
@@ -83,7 +108,25 @@ def _load_split(
         shown = views if data.may_be_changed else [PLAIN] * len(views)
         tables = image_feature_tables(backbones.image, dataset.image_paths, cache, shown)
     fine_tuned = config.model.text_backbone.trainable
-    return SplitFeatures(dataset, tables, text_source(dataset.captions, backbones, cache, fine_tuned=fine_tuned))
+    texts = text_source(dataset.captions, backbones, cache, fine_tuned=fine_tuned)
+    return SplitFeatures(dataset, tables, texts, _semantics(data, dataset, backbones, cache))
+
+
+def _semantics(data: DataConfig, dataset: ImageTextDataset, backbones: Backbones, cache: Path) -> SemanticTable | None:
+    """Sentence embeddings of a split, where the recipe fuses them."""
+    if backbones.sentence is None:
+        return None
+    described = None if data.descriptions is None else read_descriptions(data.descriptions)
+    return semantic_table(dataset, _image_folder(data, cache), described, backbones.sentence, cache)
+
+
+def _image_folder(data: DataConfig, cache: Path) -> Path:
+    """What the paths in a file of descriptions start from."""
+    if data.format == "scenes":
+        return drawn_scenes(data, cache) / "images"
+    folder = data.images or data.directory
+    assert folder is not None  # the recipe was checked
+    return folder
 
 
 def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
@@ -169,4 +212,7 @@ def join_splits(splits: Mapping[str, SplitFeatures]) -> SplitFeatures:
         return parts[0]
     dataset = concatenate([part.dataset for part in parts])
     views = tuple(concatenate_tables(same_view) for same_view in zip(*(part.views for part in parts), strict=True))
-    return SplitFeatures(dataset, views, join_texts([part.texts for part in parts]))
+    tables = [part.semantics for part in parts if part.semantics is not None]
+    return SplitFeatures(
+        dataset, views, join_texts([part.texts for part in parts]), join_semantics(tables) if tables else None
+    )

@@ -11,11 +11,16 @@ from rich.console import Console
 from model.artifact import (
     GLOBAL_TOKENIZER,
     IMAGE_GRAPH,
+    SENTENCE_GRAPH,
+    SENTENCE_TOKENIZER,
     TEXT_GRAPH,
     TOKENIZER,
     CheckpointReference,
     Precision,
+    Semantics,
+    SemanticsReference,
     write_manifest,
+    write_semantics,
 )
 from model.manifest import published_directory
 from training.checkpoint import Checkpoint, library_versions, open_checkpoint
@@ -33,14 +38,17 @@ def export(
     check: Path | None = None,
     data: Path | None = None,
     images: Path | None = None,
+    descriptions: Path | None = None,
     cache: Path | None = None,
 ) -> None:
     """Write the artifact of a checkpoint in one rename.
 
     The fp32 graphs are compared with torch, on images of `check` or a few drawn scenes. A variant, "fp16" or "int8",
-    is then measured on the val split of the recipe's data set (`data` and `images`: where it lies here), and its
-    figures stand in the manifest. Raises TrainingError, and publishes nothing, where a cosine with torch is below
-    0.9999 or a variant loses more than 1 rSum; DataError where there is no val split to measure on.
+    is then measured on the val split of the recipe's data set (`data`, `images` and `descriptions` say where it lies
+    here), and its figures stand in the manifest.
+
+    Raises TrainingError, and publishes nothing, where a cosine with torch is below 0.9999 or a variant loses more than
+    1 rSum; DataError where there is no val split to measure on.
     """
     checkpoint = open_checkpoint(checkpoint_directory)
     towers = load_towers(checkpoint)
@@ -50,7 +58,7 @@ def export(
             found = f"smallest cosine with torch {smallest:.6f}"
         else:
             _write_exact(checkpoint, towers, Path(scratch), check)
-            place = held_out(checkpoint.config, data, images, cache or Path(scratch) / "cache")
+            place = held_out(checkpoint.config, data, images, cache or Path(scratch) / "cache", descriptions)
             found = _write_variant(checkpoint, towers, Path(scratch), staging, precision, place)
     Console(markup=False).print(f"exported {checkpoint_directory} to {out} ({precision}): {found}", soft_wrap=True)
 
@@ -65,14 +73,16 @@ def _write_variant(
     checkpoint: Checkpoint, towers: Towers, exact: Path, staging: Path, precision: Precision, place: HeldOut
 ) -> str:
     expected = place.measure(exact)  # first: without data there is nothing else to do
+    text_graphs = (TEXT_GRAPH,) if towers.sentence is None else (TEXT_GRAPH, SENTENCE_GRAPH)
     if precision == "fp16":
-        for graph in (IMAGE_GRAPH, TEXT_GRAPH):
+        for graph in (IMAGE_GRAPH, *text_graphs):
             write_fp16(exact / graph, staging / graph)
     else:
         preprocessing = towers.backbones.image.preprocessing
         calibration = [] if preprocessing is None else place.calibration(preprocessing)
         write_int8(exact / IMAGE_GRAPH, staging / IMAGE_GRAPH, calibration)
-        write_int8(exact / TEXT_GRAPH, staging / TEXT_GRAPH)
+        for graph in text_graphs:
+            write_int8(exact / graph, staging / graph)
     _write_metadata(staging, checkpoint, towers, precision, {})
     measured = place.measure(staging)
     refuse_loss(expected, measured, precision)
@@ -89,6 +99,11 @@ def _write_metadata(
     shutil.copyfile(backbones.text.tokenizer_file, directory / TOKENIZER)
     if backbones.text_global is not None:
         shutil.copyfile(backbones.text_global.tokenizer_file, directory / GLOBAL_TOKENIZER)
+    if backbones.sentence is not None:
+        shutil.copyfile(backbones.sentence.tokenizer_file, directory / SENTENCE_TOKENIZER)
+        write_semantics(
+            directory, Semantics(max_length=backbones.sentence.preprocessing.max_length, missing=towers.missing)
+        )
     write_manifest(
         directory,
         name=manifest.name,
@@ -98,6 +113,7 @@ def _write_metadata(
         image_backbone=backbones.image.name,
         text_backbone=backbones.text.name,
         text_global_backbone=None if backbones.text_global is None else backbones.text_global.name,
+        semantics=_reference(checkpoint, towers),
         checkpoint=CheckpointReference(
             sha256=checkpoint.sha256,
             epoch=manifest.epoch,
@@ -108,4 +124,15 @@ def _write_metadata(
         evaluation=evaluation,
         preprocessing=backbones.preprocessing,
         versions={**library_versions(), "onnx": version("onnx")},
+    )
+
+
+def _reference(checkpoint: Checkpoint, towers: Towers) -> SemanticsReference | None:
+    """Who described what a network with semantics was trained on."""
+    source, sentence = checkpoint.manifest.described_by, towers.backbones.sentence
+    if sentence is None:
+        return None
+    assert source is not None, "a network with semantics is trained on descriptions"
+    return SemanticsReference(
+        describer=source.describer, prompt_hash=source.prompt_hash, sentence_encoder=sentence.name
     )

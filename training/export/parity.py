@@ -13,7 +13,8 @@ from model.artifact import load_model_artifact
 from model.errors import DataError, TrainingError
 from model.preprocess import FORMATS, Tokens, decode_image, prepare_images
 from model.runtime import Runtime
-from model.tokens import token_feeds
+from model.semantics import SEMANTICS_INPUT
+from model.tokens import SENTENCE_TOKEN_INPUTS, token_feeds
 from training.export.towers import REGIONS_IN_EXAMPLE, Towers
 from training.scenes import write_scenes
 
@@ -51,21 +52,38 @@ def _cosines_of_both(directory: Path, towers: Towers, check: Path | None) -> tup
     images, captions = draw_examples(CHECKED_ITEMS) if check is None else _examples(check)
     backbones = towers.backbones
     tokens = backbones.read_tokenizer()(captions)
+    described = _semantics_by_torch(towers, captions)
     with Runtime.load(load_model_artifact(directory, verify=False)) as runtime:
         text = _cosines(runtime.encode_tokens(tokens), _texts_by_torch(towers, tokens))
         if backbones.image.preprocessing is None:
             return text, _cosines(*_regions_both_ways(runtime, towers))
         pixels = prepare_images(images, backbones.image.preprocessing)
+        semantics = None if described is None else described[np.arange(len(pixels)) % len(described)]
         with torch.inference_mode():
-            expected = towers.image(torch.from_numpy(pixels))[0].numpy()
-        return text, _cosines(runtime.encode_pixels(pixels), expected)
+            expected = towers.image(torch.from_numpy(pixels), semantics)[0].numpy()
+        return text, _cosines(runtime.encode_pixels(pixels, None if semantics is None else semantics.numpy()), expected)
 
 
 def _texts_by_torch(towers: Towers, tokens: Tokens) -> Floats:
-    inputs = {name: torch.from_numpy(array) for name, array in token_feeds(tokens).items()}
+    feeds = {name: torch.from_numpy(array) for name, array in token_feeds(tokens).items()}
+    inputs = {name: tensor for name, tensor in feeds.items() if name not in SENTENCE_TOKEN_INPUTS}
     with torch.inference_mode():
+        if towers.sentence is not None:
+            inputs[SEMANTICS_INPUT] = towers.sentence(*(feeds[name] for name in SENTENCE_TOKEN_INPUTS))
         embedding: Floats = towers.text(**inputs)[0].numpy()
     return embedding
+
+
+def _semantics_by_torch(towers: Towers, descriptions: list[str]) -> torch.Tensor | None:
+    """Semantics [n, D] to compare images with, where the network fuses some."""
+    if towers.sentence is None or towers.backbones.sentence is None:
+        return None
+    tokens = towers.backbones.sentence.read_tokenizer()(descriptions)
+    with torch.inference_mode():
+        semantics: torch.Tensor = towers.sentence(
+            torch.from_numpy(tokens.input_ids), torch.from_numpy(tokens.attention_mask)
+        )
+    return semantics
 
 
 def _regions_both_ways(runtime: Runtime, towers: Towers) -> tuple[Floats, Floats]:
@@ -77,7 +95,8 @@ def _regions_both_ways(runtime: Runtime, towers: Towers) -> tuple[Floats, Floats
     mask = torch.arange(REGIONS_IN_EXAMPLE) < count
     global_features = torch.randn(CHECKED_ITEMS, image.global_dimension, generator=generator)
     with torch.inference_mode():
-        expected = towers.image(cells, mask, global_features)[0].numpy()
+        missing = None if towers.sentence is None else torch.tensor(towers.missing).expand(CHECKED_ITEMS, -1)
+        expected = towers.image(cells, mask, global_features, missing)[0].numpy()
     return runtime.encode_regions(cells.numpy(), mask.numpy(), global_features.numpy()), expected
 
 

@@ -33,6 +33,7 @@ class HeldOut:
     data: Path
     images: Path | None
     cache: Path
+    descriptions: Path | None = None
 
     def measure(self, directory: Path) -> dict[str, float]:
         """Retrieval metrics of an exported model on the val split.
@@ -41,7 +42,13 @@ class HeldOut:
         """
         try:
             return evaluate(
-                directory, data=self.data, images=self.images, split="val", judgments=None, cache=self.cache
+                directory,
+                data=self.data,
+                images=self.images,
+                split="val",
+                judgments=None,
+                cache=self.cache,
+                descriptions=self.descriptions,
             )
         except DataError as error:
             raise DataError(
@@ -81,17 +88,20 @@ class HeldOut:
         return pixels
 
 
-def held_out(config: TrainingConfig, data: Path | None, images: Path | None, cache: Path) -> HeldOut:
-    """The data set on whose val split the checkpoint was chosen; `data` and `images` say where else it lies."""
-    source = config.data[config.select_on]
+def held_out(
+    config: TrainingConfig, data: Path | None, images: Path | None, cache: Path, descriptions: Path | None = None
+) -> HeldOut:
+    """The data set on whose val split the checkpoint was chosen; the other arguments say where else it lies."""
+    source, name = config.data[config.select_on], config.select_on
+    described = descriptions or source.descriptions
     if data is not None:
-        return HeldOut(config.select_on, data, images or source.images, cache)
+        return HeldOut(name, data, images or source.images, cache, described)
     if source.format == "scenes":
         directory = drawn_scenes(source, cache)
-        return HeldOut(config.select_on, directory / "scenes.json", directory / "images", cache)
+        return HeldOut(name, directory / "scenes.json", directory / "images", cache, described)
     captions = source.directory if source.format == "scan" else source.captions
     assert captions is not None  # the recipe was checked
-    return HeldOut(config.select_on, captions, images or source.images, cache)
+    return HeldOut(name, captions, images or source.images, cache, described)
 
 
 def refuse_loss(exact: Mapping[str, float], variant: Mapping[str, float], precision: str) -> None:

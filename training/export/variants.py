@@ -5,7 +5,7 @@ Works on ONNX files alone, with what comes with ONNX Runtime; docs/decisions/000
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,6 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
 from model.errors import TrainingError
-from model.onnx_session import OUTPUTS
-
-EMBEDDING = OUTPUTS[0]
 
 # Sums of squares and exponentials leave the range of fp16, and what is divided by them keeps few digits.
 NORMALISING = ("LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "ReduceMean", "LpNormalization")
@@ -45,7 +42,7 @@ def write_fp16(source: Path, target: Path) -> None:
     exact = _load(source)
     _refuse_beyond_fp16(exact.graph)
     model: ModelProto = convert(exact, keep_io_types=True, op_block_list=blocked)
-    _normalise_again(model.graph)
+    _normalise_again(model.graph, model.graph.output[0].name)
     onnx.save(model, target)
 
 
@@ -85,15 +82,15 @@ def _refuse_beyond_fp16(graph: GraphProto) -> None:
             )
 
 
-def _normalise_again(graph: GraphProto) -> None:
-    """The embedding in fp32 to length 1: rounded to fp16 it is off by more than an index takes."""
-    rounded = "embedding_rounded"
+def _normalise_again(graph: GraphProto, output: str) -> None:
+    """Embeddings or semantics in fp32 to length 1: rounded to fp16 they are off by more than an index takes."""
+    rounded = f"{output}_rounded"
     for node in graph.node:
-        node.output[:] = [rounded if name == EMBEDDING else name for name in node.output]
-        node.input[:] = [rounded if name == EMBEDDING else name for name in node.input]
-    graph.initializer.append(numpy_helper.from_array(np.array([-1]), "embedding_axes"))
-    graph.node.append(helper.make_node("ReduceL2", [rounded, "embedding_axes"], ["embedding_length"], keepdims=1))
-    graph.node.append(helper.make_node("Div", [rounded, "embedding_length"], [EMBEDDING]))
+        node.output[:] = [rounded if name == output else name for name in node.output]
+        node.input[:] = [rounded if name == output else name for name in node.input]
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), f"{output}_axes"))
+    graph.node.append(helper.make_node("ReduceL2", [rounded, f"{output}_axes"], [f"{output}_length"], keepdims=1))
+    graph.node.append(helper.make_node("Div", [rounded, f"{output}_length"], [output]))
 
 
 def _convolutions(model: ModelProto) -> list[NodeProto]:
@@ -108,7 +105,7 @@ def _convolutions_in_8_bits(model: ModelProto, calibration: Sequence[Floats], st
     quantize_static(
         model,
         staging,
-        _Batches(model.graph.input[0].name, calibration),
+        _Batches(model.graph, calibration),
         nodes_to_quantize=[node.name for node in (*convolutions, *clips)],
         op_types_to_quantize=["Conv", "Clip"],
         per_channel=True,
@@ -132,14 +129,23 @@ def _linear_layers_in_8_bits(model: ModelProto) -> ModelProto:
 
 
 class _Batches(CalibrationDataReader):
-    """Batches of pixels, one after the other."""
+    """Batches of pixels, one after the other.
 
-    def __init__(self, name: str, batches: Sequence[Floats]) -> None:
-        self._feeds = iter([{name: batch} for batch in batches])
+    Semantics, which join behind the last convolution and change no range of one, are zero.
+    """
+
+    def __init__(self, graph: GraphProto, batches: Sequence[Floats]) -> None:
+        pixels, *others = graph.input
+        widths = {other.name: other.type.tensor_type.shape.dim[1].dim_value for other in others}
+        self._feeds = iter([{pixels.name: batch, **_zeros(len(batch), widths)} for batch in batches])
 
     def get_next(self) -> dict[str, Floats]:
         """The next feed; an empty one when there is no more."""
         return next(self._feeds, {})
+
+
+def _zeros(rows: int, widths: Mapping[str, int]) -> dict[str, Floats]:
+    return {name: np.zeros((rows, width), np.float32) for name, width in widths.items()}
 
 
 @contextmanager

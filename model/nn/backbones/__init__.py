@@ -17,13 +17,14 @@ from model.nn.backbones.clip import (
 )
 from model.nn.backbones.efficientnet import load_efficientnet_lite0
 from model.nn.backbones.regions import load_regions
-from model.nn.backbones.transformer import load_bert, load_minilm
+from model.nn.backbones.transformer import load_bert, load_bge, load_minilm
 
 __all__ = [
     "ImageBackbone",
     "ImageTail",
     "TextBackbone",
     "load_image_backbone",
+    "load_sentence_encoder",
     "load_text_backbone",
     "load_text_global_backbone",
 ]
@@ -42,6 +43,7 @@ _TEXT: Mapping[str, Callable[[Path | None], TextBackbone]] = {
     TEXT: load_clip_text,
 }
 _TEXT_GLOBAL: Mapping[str, Callable[[Path | None], TextBackbone]] = {TEXT_EMBEDDING: load_clip_text_embedding}
+_SENTENCE: Mapping[str, Callable[[Path | None], TextBackbone]] = {"minilm": load_minilm, "bge": load_bge}
 
 
 def load_image_backbone(name: str, path: Path | None = None) -> ImageBackbone:
@@ -61,6 +63,11 @@ def load_text_backbone(name: str, path: Path | None = None) -> TextBackbone:
 def load_text_global_backbone(name: str, path: Path | None = None) -> TextBackbone:
     """An encoder of the text's global feature alone, by the name in the configuration; see `load_image_backbone`."""
     return _load(_TEXT_GLOBAL, "text global", name, path)
+
+
+def load_sentence_encoder(name: str, path: Path | None = None) -> TextBackbone:
+    """An encoder of whole sentences, which are its global features; see `load_image_backbone`."""
+    return _load(_SENTENCE, "sentence", name, path)
 
 
 def _load(loaders: Mapping[str, Callable[[Path | None], B]], kind: str, name: str, path: Path | None) -> B:

@@ -81,18 +81,28 @@ def test_a_missing_directory_says_what_makes_one(tmp_path: Path) -> None:
         load_model_artifact(tmp_path / "nowhere")
 
 
-def test_a_directory_of_another_kind_is_refused_with_both_formats(directory: Path) -> None:
+def test_a_directory_of_another_kind_is_refused_with_all_formats(directory: Path) -> None:
     change_manifest(directory, lambda manifest: manifest.update(format="aahr-index/1"))
-    with pytest.raises(ArtifactCorrupt, match=r"'aahr-model/1' or 'aahr-model/2', found 'aahr-index/1'"):
+    with pytest.raises(
+        ArtifactCorrupt, match=r"'aahr-model/1', 'aahr-model/2' or 'aahr-model/3', found 'aahr-index/1'"
+    ):
         load_model_artifact(directory)
 
 
-def test_new_artifacts_have_the_second_format_and_the_first_is_read_under_the_same_id(directory: Path) -> None:
-    second = load_model_artifact(directory).manifest
-    assert second.format == "aahr-model/2"
-    change_manifest(directory, lambda manifest: manifest.update(format="aahr-model/1"))
-    first = load_model_artifact(directory).manifest
-    assert (first.format, first.model_id) == ("aahr-model/1", second.model_id)
+@pytest.mark.parametrize("earlier", ["aahr-model/1", "aahr-model/2"])
+def test_new_artifacts_have_the_third_format_and_earlier_ones_are_read_under_the_same_id(
+    directory: Path, earlier: str
+) -> None:
+    latest = load_model_artifact(directory).manifest
+    assert latest.format == "aahr-model/3"
+
+    def as_then(manifest: dict[str, Any]) -> None:
+        manifest.update(format=earlier)
+        del manifest["semantics"]
+
+    change_manifest(directory, as_then)
+    found = load_model_artifact(directory).manifest
+    assert (found.format, found.model_id, found.semantics) == (earlier, latest.model_id, None)
 
 
 def test_a_model_id_that_does_not_follow_is_refused_with_both(directory: Path) -> None:

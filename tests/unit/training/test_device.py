@@ -113,8 +113,8 @@ class Recorder(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1, device=META))
         self.seen: list[torch.device] = []
 
-    def encode(self, item: LocalFeatures | TokenBatch) -> LocalFeatures:
-        self.seen += [tensor.device for tensor in item]
+    def encode(self, item: LocalFeatures | TokenBatch, semantics: torch.Tensor | None) -> LocalFeatures:
+        self.seen += [tensor.device for tensor in (*item, semantics) if tensor is not None]
         raise KeyboardInterrupt
 
     encode_images = encode_texts = encode
@@ -123,11 +123,13 @@ class Recorder(nn.Module):
 def test_a_split_is_embedded_where_the_network_is() -> None:
     dataset, collate = toy_dataset()
     network = Recorder()
+    semantics = np.zeros((len(dataset), 4), np.float32)
     with pytest.raises(KeyboardInterrupt):
-        embed_images(network, collate.views[0], len(dataset))  # type: ignore[arg-type]
+        embed_images(network, collate.views[0], len(dataset), semantics)  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
-        embed_texts(network, collate.texts, 8)  # type: ignore[arg-type]
+        embed_texts(network, collate.texts, 8, semantics)  # type: ignore[arg-type]
     assert set(network.seen) == {META}
+    assert len(network.seen) == 8
 
 
 class Stopped(Exception):

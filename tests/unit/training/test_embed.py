@@ -23,13 +23,14 @@ PREPROCESSING = ImagePreprocessing(size=64, mean=(0.5,) * 3, std=(0.5,) * 3, res
 class PixelRecorder:
     """Stands for a runtime: keeps the pixels that it is given; its embeddings are their first values."""
 
-    name, accepts_pixels = "recorder", True
+    name, accepts_pixels, fuses_semantics = "recorder", True, False
 
     def __init__(self, preprocessing: ImagePreprocessing | None = PREPROCESSING) -> None:
         self.preprocessing = SimpleNamespace(image=preprocessing)
         self.pixels: list[Floats] = []
 
-    def encode_pixels(self, pixels: Floats) -> Floats:
+    def encode_pixels(self, pixels: Floats, semantics: Floats | None) -> Floats:
+        assert semantics is None
         self.pixels.extend(pixels)
         return pixels[:, 0, 0, :2]
 
