@@ -23,6 +23,11 @@ OPTIONS = {
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
     "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
+    "describe": {
+        *("--images", "--with", "--out", "--data", "--split", "--per", "--reference-captions", "--jobs", "--overwrite"),
+        *("--endpoint", "--model", "--key-env", "--temperature", "--max-tokens", "--image-side"),
+        *("--timeout", "--deadline", "--prompt-price", "--completion-price"),
+    },
     "index rebuild": {
         *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
         *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
