@@ -30,17 +30,18 @@ class ResumableFile:
     def __init__(self, path: Path, source: Source, *, overwrite: bool = False) -> None:
         """Open or create the file; a last line that a kill has torn is dropped.
 
-        With `overwrite` what is there is discarded. Raises ArtifactMismatch for descriptions by another describer or
-        prompt, DataError for a file of something else, ArtifactBusy where another process writes to it, and
-        ArtifactError where it cannot be written.
+        With `overwrite` what is there is discarded, whatever it is, once there is a line to put in its place. Raises
+        ArtifactMismatch for descriptions by another describer or prompt, DataError for a file of something else,
+        ArtifactBusy where another process writes to it, and ArtifactError where it cannot be written.
         """
         self.path = path
+        self.recorded: dict[Key, str] = {}
         self._descriptor = _locked(path)
+        self._discard = overwrite
         try:
-            if overwrite:
-                os.ftruncate(self._descriptor, 0)
-            _drop_torn_line(self._descriptor, path)
-            self.recorded: dict[Key, str] = _recorded(self._descriptor, path, source)
+            if not overwrite:
+                _drop_torn_line(self._descriptor, path)
+                self.recorded = _recorded(self._descriptor, path, source)
         except OSError as error:
             os.close(self._descriptor)
             raise _fault(path, error) from error
@@ -68,6 +69,9 @@ class ResumableFile:
 
     def add(self, description: Description) -> None:
         """Append a line in one step; every few seconds all are on disk. Raises ArtifactError where there is no room."""
+        if self._discard:
+            os.ftruncate(self._descriptor, 0)
+            self._discard = False
         line, size = memoryview(as_lines([description]).encode()), os.fstat(self._descriptor).st_size
         try:
             while line:  # once, but on a disk that is nearly full
@@ -87,16 +91,21 @@ class ResumableFile:
         staging = self.path.with_name(f".{self.path.name}.tmp")
         try:
             descriptor = os.open(staging, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with open(descriptor, "w", encoding="utf-8", newline="\n", closefd=False) as file:
-                file.writelines(as_lines([line]) for line in read_lines(self.path) if line.key not in keys)
-            os.fsync(descriptor)
-            os.replace(staging, self.path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                with open(descriptor, "w", encoding="utf-8", newline="\n", closefd=False) as file:
+                    file.writelines(as_lines([line]) for line in read_lines(self.path) if line.key not in keys)
+                os.fsync(descriptor)
+                os.replace(staging, self.path)
+            except BaseException:
+                os.close(descriptor)
+                staging.unlink(missing_ok=True)
+                raise
+            os.close(self._descriptor)
+            self._descriptor = descriptor
             fsync_path(self.path.parent)
         except OSError as error:
             raise _fault(self.path, error) from error
-        os.close(self._descriptor)
-        self._descriptor = descriptor
         for key in keys:
             self.recorded.pop(key, None)
 

@@ -67,6 +67,6 @@ def test_a_caller_that_stops_waits_for_nothing() -> None:
 
     results = in_parallel(run, range(3), 2)
     assert next(results) == 0
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert not release.is_set()
     release.set()

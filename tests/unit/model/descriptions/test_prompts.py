@@ -1,6 +1,7 @@
 """What is asked, and that the hash covers all of it."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 from model.descriptions.prompts import PROMPTS, prompt_hash
 
@@ -19,7 +20,8 @@ def test_what_the_paper_asks_for_is_asked_for() -> None:
 
 
 def test_the_hash_is_of_every_text_the_mode_and_every_setting() -> None:
-    changed = [replace(PROMPTS, **{field.name: 7 if field.name == "version" else "other"}) for field in fields(PROMPTS)]
+    values: dict[str, Any] = {field.name: 7 if field.name == "version" else "other" for field in fields(PROMPTS)}
+    changed = [replace(PROMPTS, **{name: value}) for name, value in values.items()]
     hashes = [
         prompt_hash(PROMPTS, "reference", SETTINGS),
         prompt_hash(PROMPTS, "generated", SETTINGS),

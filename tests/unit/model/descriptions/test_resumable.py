@@ -90,6 +90,8 @@ def test_descriptions_of_another_describer_or_prompt_are_refused_and_kept(path: 
     assert path.read_bytes() == whole
     with ResumableFile(path, other, overwrite=True) as file:
         assert file.recorded == {}
+    assert path.read_bytes() == whole  # nothing came in its place
+    with ResumableFile(path, other, overwrite=True) as file:
         file.add(described("a").model_copy(update=other._asdict()))
     assert read_descriptions(path).source == other
 
@@ -104,6 +106,23 @@ def test_dropped_lines_are_gone_and_the_others_stay(path: Path) -> None:
             ResumableFile(path, SOURCE)
     assert [line.text for line in read_descriptions(path).descriptions] == ["A dog.", "A dog.", "Another."]
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_lines_that_cannot_be_dropped_are_all_still_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = write(path, described("a"), described("b"))
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with ResumableFile(path, SOURCE) as file:
+        monkeypatch.setattr(os, "replace", fail)
+        with pytest.raises(StorageFull):
+            file.drop({("a", None)})
+        monkeypatch.undo()
+        assert path.read_bytes() == whole
+        assert os.listdir(path.parent) == [path.name]
+        file.add(described("c"))
+    assert set(read_descriptions(path).of_image) == {"a", "b", "c"}
 
 
 def test_two_do_not_write_to_one_file(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tokens are added up, and what they cost."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -31,7 +32,11 @@ def test_answers_that_do_not_say_are_counted() -> None:
 
 
 def test_threads_lose_no_token() -> None:
-    meter = Meter()
-    with ThreadPoolExecutor(8) as executor:
-        list(executor.map(lambda _: meter.add(Usage(1, 2)), range(2000)))
-    assert meter.total == (2000, 4000)
+    interval, meter = sys.getswitchinterval(), Meter()
+    sys.setswitchinterval(1e-6)  # or threads would take turns too rarely to meet
+    try:
+        with ThreadPoolExecutor(8) as executor:
+            list(executor.map(lambda _: meter.add(Usage(1, 2)), range(5000)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert meter.total == (5000, 10000)

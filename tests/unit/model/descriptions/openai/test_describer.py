@@ -86,7 +86,7 @@ def test_the_source_follows_from_mode_model_sampling_and_size() -> None:
         assert base.at_least == 768
         hashes = {base.source.prompt_hash}
         for changed in ({"mode": "generated"}, {"sampling": Sampling(0.1)}, {"sampling": Sampling(max_tokens=9)}):
-            with describer_at("http://host", **changed) as other:  # type: ignore[arg-type]
+            with describer_at("http://host", **changed) as other:
                 hashes.add(other.source.prompt_hash)
         with describer_at("http://host", picture=Picture(side=500)) as other:
             hashes.add(other.source.prompt_hash)
@@ -161,6 +161,15 @@ def test_the_deadline_is_that_of_both_requests_with_all_their_tries() -> None:
         started = time.monotonic()
         assert "busy" in reason(describer)
     assert 0.4 <= time.monotonic() - started < 1.5
+
+
+def test_a_request_under_way_ends_with_the_deadline_and_not_with_its_own_time() -> None:
+    def script(asked: Asked) -> Reply:
+        return replace(describing(asked), after_s=0.5 if asked.wants_caption else 3)
+
+    patience = Patience(timeout_s=0.9, deadline_s=1.0, attempts=1)
+    with served(script, mode="generated", patience=patience) as (_, describer):
+        assert reason(describer) == "no answer within 1 s"
 
 
 def test_nobody_listening_is_tried_again_and_then_named() -> None:
