@@ -1,5 +1,7 @@
 """Threads over many items, with a bound on what is under way."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from threading import Event, Lock
@@ -7,6 +9,7 @@ from threading import Event, Lock
 import pytest
 
 from model.descriptions.parallel import in_parallel
+from tests.servers import eventually
 
 
 def test_every_item_has_its_result_once() -> None:
@@ -57,16 +60,24 @@ def test_an_error_ends_it_and_nothing_more_is_begun() -> None:
     assert max(begun) <= 3 + 2
 
 
-def test_a_caller_that_stops_waits_for_nothing() -> None:
+def test_a_caller_that_stops_waits_for_nothing_and_nothing_more_is_begun() -> None:
+    begun: list[int] = []
     release = Event()
 
     def run(item: int) -> int:
+        begun.append(item)
         if item:
-            release.wait(10)
+            assert release.wait(20)
         return item
 
-    results = in_parallel(run, range(3), 2)
+    results = in_parallel(run, range(10), 1)
     assert next(results) == 0
+    eventually(lambda: begun == [0, 1], "the next one is begun")
+    started = time.monotonic()
     results.close()
-    assert not release.is_set()
+    assert time.monotonic() - started < 10
     release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("describe"):
+            thread.join(10)
+    assert begun == [0, 1]
