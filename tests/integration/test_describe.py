@@ -211,7 +211,7 @@ def test_ctrl_c_ends_at_once_with_a_summary(server: ChatServer, images: Path, ou
     eventually(lambda: out.exists() and out.read_bytes().count(b"\n") >= 3, "some lines are written")
     eventually(lambda: len(server.asked) == 10, "two requests are stuck")
     process.send_signal(signal.SIGINT)
-    shown, said = process.communicate(timeout=10)
+    shown, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
     described = len(lines(out))
     assert shown.startswith(f"{out}: {described} described, ")

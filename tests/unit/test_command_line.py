@@ -115,6 +115,7 @@ def test_help_loads_no_stage_and_nothing_heavy() -> None:
         ("train", "nowhere.toml"),
         ("average", "nowhere", "nowhere", "--out", "var/never"),
         ("export", "nowhere", "--out", "var/never"),
+        ("describe", "--images", "nowhere", "--with", "openai", "--out", "var/never"),
         ("evaluate", "nowhere", "--data", "nowhere.json", "--images", "."),
     ],
 )

@@ -23,7 +23,7 @@ from tests.chat_server import CAPTION, Asked, ChatServer, Reply, Script, chat_se
 from tests.servers import eventually, free_port
 
 KEY = "sk-secret-0123"
-QUICK = Patience(timeout_s=0.3, deadline_s=5.0, attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
+QUICK = Patience(timeout_s=3.0, deadline_s=10.0, attempts=4, first_wait_s=0.01, longest_wait_s=0.02)
 GOOD = "An image that is 40 pixels wide."
 
 
@@ -113,12 +113,13 @@ def test_every_subject_has_its_answer_and_a_bad_one_costs_no_other() -> None:
         refusal(500, "out of memory"),
         Reply(b"<html>bad gateway", 502),
         replace(completion("x" * 1000), drop=True),
-        Reply(b"", after_s=0.4),
+        Reply(b"", after_s=0.8),
     ],
     ids=["429", "500", "502", "dropped", "late"],
 )
 def test_what_passes_is_tried_again(bad: Reply) -> None:
-    with served(first(2, bad)) as (server, describer):
+    patience = replace(QUICK, timeout_s=0.5) if bad.after_s else QUICK
+    with served(first(2, bad), patience=patience) as (server, describer):
         assert one(describer) == GOOD
     assert len(server.asked) == 3
 
@@ -140,32 +141,32 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     with served(first(1, refusal(429, "slow down", Retry_After="60"))) as (server, describer):
         started = time.monotonic()
         assert reason(describer) == "the server answers 429: slow down"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     assert len(server.asked) == 1
 
 
 def test_a_trickle_does_not_hold_a_request_beyond_its_time() -> None:
     trickle = replace(completion("x" * 1000), byte_s=0.05)
-    with served(lambda _: trickle, patience=replace(QUICK, attempts=1)) as (_, describer):
+    with served(lambda _: trickle, patience=replace(QUICK, timeout_s=0.3, attempts=1)) as (_, describer):
         started = time.monotonic()
         assert reason(describer) == "no answer within 0.3 s"
-    assert 0.3 <= time.monotonic() - started < 1.5
+    assert 0.3 <= time.monotonic() - started < 10
 
 
 def test_the_deadline_is_that_of_both_requests_with_all_their_tries() -> None:
     def script(asked: Asked) -> Reply:
         return replace(describing(asked), after_s=0.2) if asked.wants_caption else refusal(503, "busy")
 
-    patience = Patience(timeout_s=0.5, deadline_s=0.5, attempts=1000, first_wait_s=0.02, longest_wait_s=0.02)
+    patience = Patience(timeout_s=1.0, deadline_s=1.0, attempts=1000, first_wait_s=0.02, longest_wait_s=0.02)
     with served(script, mode="generated", patience=patience) as (_, describer):
         started = time.monotonic()
         assert "busy" in reason(describer)
-    assert 0.4 <= time.monotonic() - started < 1.5
+    assert 0.9 <= time.monotonic() - started < 5
 
 
 def test_a_request_under_way_ends_with_the_deadline_and_not_with_its_own_time() -> None:
     def script(asked: Asked) -> Reply:
-        return replace(describing(asked), after_s=0.5 if asked.wants_caption else 3)
+        return replace(describing(asked), after_s=0.3 if asked.wants_caption else 3)
 
     patience = Patience(timeout_s=0.9, deadline_s=1.0, attempts=1)
     with served(script, mode="generated", patience=patience) as (_, describer):
@@ -266,8 +267,7 @@ def test_threads_ask_at_the_same_time_over_the_same_connections() -> None:
     def script(asked: Asked) -> Reply:
         return replace(describing(asked), after_s=0.1)
 
-    patience = replace(QUICK, timeout_s=5.0)
-    with served(script, patience=patience) as (server, describer), ThreadPoolExecutor(8) as executor:
+    with served(script) as (server, describer), ThreadPoolExecutor(8) as executor:
         answers = list(executor.map(lambda width: one(describer, width), range(30, 46)))
     assert answers == [f"An image that is {width} pixels wide." for width in range(30, 46)]
     assert server.most_under_way == 8
@@ -283,7 +283,7 @@ def test_closing_ends_what_is_being_asked_and_what_is_asked_later() -> None:
             ended.append(type(error))
 
     patience = Patience(timeout_s=30.0, deadline_s=30.0)
-    with chat_server(lambda asked: replace(describing(asked), after_s=2.0)) as server:
+    with chat_server(lambda asked: replace(describing(asked), after_s=20)) as server:
         describer = describer_at(server.url, patience=patience)
         thread = Thread(target=ask, args=[lambda: one(describer)])
         thread.start()
@@ -291,6 +291,6 @@ def test_closing_ends_what_is_being_asked_and_what_is_asked_later() -> None:
         started = time.monotonic()
         describer.close()
         thread.join()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 10
         ask(lambda: one(describer))
     assert ended == [CancelledError, CancelledError]
