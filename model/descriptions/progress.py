@@ -19,10 +19,10 @@ class _Rate(ProgressColumn):
 
 
 class _Note(ProgressColumn):
-    """Rejects, tokens and cost; not markup, whatever is in it."""
+    """Rejects and cost, on the line of the bar."""
 
     def render(self, task: Task) -> Text:
-        return Text(str(task.fields.get("note", "")))
+        return Text(str(task.fields.get("note", "")), no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager

@@ -168,9 +168,9 @@ class Run:
             summary.described += 1
 
     def _note(self, rejects: RejectsFile) -> str:
-        return ", ".join(
-            part for part in (f"{rejects.count} rejected" if rejects.count else "", str(self.meter)) if part
-        )
+        cost = self.meter.cost
+        parts = [f"{rejects.count} rejected" if rejects.count else "", "" if cost is None else f"cost {cost:.4f}"]
+        return ", ".join(part for part in parts if part)
 
     def _outcomes(self, group: Sequence[Item]) -> list["_Outcome"]:
         """Read, decode and describe one image, for all of its items."""
