@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cli_describe import describe
 from cli_index import app as index_app
 from model.errors import AahrError
 
@@ -20,6 +21,7 @@ app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=Fa
 data_app = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
 app.add_typer(data_app, name="data")
 app.add_typer(index_app, name="index")
+app.command()(describe)
 
 
 @data_app.command("scenes")

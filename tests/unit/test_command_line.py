@@ -23,6 +23,11 @@ OPTIONS = {
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
     "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
+    "describe": {
+        *("--images", "--with", "--out", "--data", "--split", "--per", "--reference-captions", "--jobs", "--overwrite"),
+        *("--endpoint", "--model", "--key-env", "--temperature", "--max-tokens", "--image-side"),
+        *("--timeout", "--deadline", "--prompt-price", "--completion-price"),
+    },
     "index rebuild": {
         *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
         *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
@@ -110,6 +115,7 @@ def test_help_loads_no_stage_and_nothing_heavy() -> None:
         ("train", "nowhere.toml"),
         ("average", "nowhere", "nowhere", "--out", "var/never"),
         ("export", "nowhere", "--out", "var/never"),
+        ("describe", "--images", "nowhere", "--with", "openai", "--out", "var/never"),
         ("evaluate", "nowhere", "--data", "nowhere.json", "--images", "."),
     ],
 )
