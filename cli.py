@@ -54,6 +54,22 @@ def data_clip(
         typer.echo(f"wrote {file}")
 
 
+@data_app.command("neighbours")
+def data_neighbours(
+    captions: Annotated[Path, typer.Argument(help="Captions in Karpathy's JSON format; the train split is taken.")],
+    images: Annotated[Path, typer.Option(help="Folder with the images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the describer, which `aahr describe` takes.")],
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+) -> None:
+    """Make a describer out of training images: it describes an image by what was written of those like it."""
+    from training.data.karpathy import load_karpathy
+    from training.neighbours import write_neighbours
+
+    dataset = load_karpathy(captions, images, "train")
+    write_neighbours(out, dataset, cache)
+    typer.echo(f"{out}: {len(dataset)} images with {len(dataset.captions)} captions")
+
+
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="Recipe, such as training/configs/mini.toml.")],

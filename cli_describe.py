@@ -22,11 +22,17 @@ class With(StrEnum):
     """The describers."""
 
     OPENAI = "openai"
+    NEIGHBOURS = "neighbours"
 
 
 Images = Annotated[Path, typer.Option(help="Folder of images, with its sub-folders.")]
 WithOption = Annotated[
-    With, typer.Option("--with", help="openai: a server with OpenAI's chat completions and a model.")
+    With,
+    typer.Option(
+        "--with",
+        help="openai: a server with OpenAI's chat completions and a model. neighbours: what was written of training "
+        "images like it; offline.",
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="File to write, such as descriptions.jsonl; one that is there is added to.")]
 Data = Annotated[Path | None, typer.Option(help="Karpathy JSON: only its images, in place of all in the folder.")]
@@ -37,6 +43,9 @@ ReferenceCaptions = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(min=1, max=256, help="Images under way at the same time.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Discard what is in --out and describe all anew.")]
+DescriberFolder = Annotated[
+    Path | None, typer.Option("--describer", help="neighbours: folder of `aahr data neighbours`, or a model with one.")
+]
 Endpoint = Annotated[str | None, typer.Option(help="openai: URL of the server, such as http://localhost:8000/v1.")]
 Model = Annotated[str | None, typer.Option(help="openai: name of the model on the server.")]
 KeyVariable = Annotated[
@@ -56,6 +65,7 @@ class DescriberOptions:
     """What the describers are made from; each takes what it needs and refuses what it lacks."""
 
     reference_captions: bool
+    folder: Path | None
     endpoint: str | None
     model: str | None
     key_variable: str | None
@@ -76,6 +86,7 @@ def describe(
     reference_captions: ReferenceCaptions = False,
     jobs: Jobs = 8,
     overwrite: Overwrite = False,
+    describer: DescriberFolder = None,
     endpoint: Endpoint = None,
     model: Model = None,
     key_env: KeyVariable = None,
@@ -94,11 +105,12 @@ def describe(
     """
     selection = _selected(images, out, data, split, per, reference_captions=reference_captions)
     options = DescriberOptions(
-        *(reference_captions, endpoint, model, key_env, temperature, max_tokens, image_side, timeout, deadline)
+        *(reference_captions, describer, endpoint, model, key_env),
+        *(temperature, max_tokens, image_side, timeout, deadline),
     )
     meter = _meter(prompt_price, completion_price)
-    with describer_of(with_, options, meter) as describer:
-        _write(images, selection, out, describer, meter, jobs=jobs, overwrite=overwrite)
+    with describer_of(with_, options, meter) as chosen:
+        _write(images, selection, out, chosen, meter, jobs=jobs, overwrite=overwrite)
 
 
 @contextmanager
@@ -112,6 +124,22 @@ def describer_of(kind: With, options: DescriberOptions, meter: "Meter") -> "Iter
         case With.OPENAI:
             with _openai(options, meter) as describer:
                 yield describer
+        case With.NEIGHBOURS:
+            yield _neighbours(options)
+
+
+def _neighbours(options: DescriberOptions) -> "Describer":
+    from model.descriptions.neighbours import load_neighbours
+
+    if options.folder is None:
+        raise ConfigError("--with neighbours needs --describer, a folder that `aahr data neighbours` writes")
+    _refuse_captions(options, With.NEIGHBOURS)
+    return load_neighbours(options.folder)
+
+
+def _refuse_captions(options: DescriberOptions, kind: With) -> None:
+    if options.reference_captions:
+        raise ConfigError(f"--with {kind} asks nobody and takes no captions: leave --reference-captions out")
 
 
 @contextmanager

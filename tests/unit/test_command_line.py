@@ -19,13 +19,20 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = {
     "data scenes": {"--out", "--count", "--seed"},
     "data clip": {"directory", "--images", "--clip", "--cache"},
+    "data neighbours": {"captions", "--images", "--out", "--cache"},
     "train": {"config", "--out", "--set", "--resume", "--cache"},
     "average": {"first", "second", "--out", "--share", "--cache"},
-    "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
-    "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
+    "evaluate": {
+        *("directory", "--data", "--images", "--split", "--judgments", "--descriptions", "--json", "--cache"),
+        "--protocol",
+    },
+    "export": {
+        *("checkpoint", "--out", "--precision", "--check", "--data", "--images", "--descriptions", "--describer"),
+        "--cache",
+    },
     "describe": {
         *("--images", "--with", "--out", "--data", "--split", "--per", "--reference-captions", "--jobs", "--overwrite"),
-        *("--endpoint", "--model", "--key-env", "--temperature", "--max-tokens", "--image-side"),
+        *("--describer", "--endpoint", "--model", "--key-env", "--temperature", "--max-tokens", "--image-side"),
         *("--timeout", "--deadline", "--prompt-price", "--completion-price"),
     },
     "index rebuild": {
