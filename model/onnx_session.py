@@ -21,7 +21,10 @@ _ONNX_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "te
 class OnnxSession:
     """An ONNX Runtime session on one thread; calls from several threads at once are safe."""
 
-    def __init__(self, path: Path, *, inputs: Sequence[str], dimension: int) -> None:
+    def __init__(
+        self, path: Path, *, inputs: Sequence[str], dimension: int, outputs: Sequence[str] = OUTPUTS
+    ) -> None:
+        """`dimension`: of the last axis of every output; `outputs`: the names of all, those of an encoder by default."""
         self.path = path
         self._dimension = dimension
         try:
@@ -34,7 +37,7 @@ class OnnxSession:
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _FATAL  # a failed call is raised, and need not be printed as well
         self._check_names("inputs", [node.name for node in self._session.get_inputs()], inputs)
-        self._check_names("outputs", [node.name for node in self._session.get_outputs()], OUTPUTS)
+        self._check_names("outputs", [node.name for node in self._session.get_outputs()], outputs)
         self._shapes: dict[str, list[int | str | None]] = {n.name: n.shape for n in self._session.get_inputs()}
         self._types = {node.name: node.type for node in self._session.get_inputs()}
 
