@@ -14,8 +14,9 @@ GROUNDS: Mapping[str, str] = {
     "tan": "on the sand",
     "brown": "on the ground",
 }
+VIVID = ("red", "orange", "yellow", "green", "blue", "purple", "pink")
 # Colours that clothes are told by.
-WORN = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black")
+WORN = (*VIVID, "white", "black")
 SOMEBODY = "a person"
 
 _VOWELS = "aeiou"
@@ -62,12 +63,14 @@ def _animal(kind: str, evidence: Evidence, wording: Wording) -> str:
 
 
 def _scene(subject: str, kind: str, evidence: Evidence, layout: ColourLayout, wording: Wording) -> str:
-    """The subject with its place, what else is there, and the sky."""
+    """The subject with its place, what else is there, the sky and the colours."""
     place = _place(evidence, layout, wording)
     others = [other for other, mass in evidence.kinds.items() if other != kind and mass > wording.other]
     beside = f"with {joined(others[: wording.others])}" if others and wording.others else ""
     sky = "under a blue sky" if layout.upper["blue"] > wording.sky else ""
-    return " ".join(part for part in (subject, place, beside, sky) if part).removesuffix(",")
+    vivid = [name for name in VIVID if layout.whole[name] > wording.vivid and not (sky and name == "blue")]
+    colours = f", in {joined(vivid)}" if vivid else ""
+    return " ".join(part for part in (subject, place, beside, sky) if part).removesuffix(",") + colours
 
 
 def _place(evidence: Evidence, layout: ColourLayout, wording: Wording) -> str:
@@ -83,10 +86,11 @@ def _place(evidence: Evidence, layout: ColourLayout, wording: Wording) -> str:
 def _people(evidence: Evidence, layout: ColourLayout, wording: Wording) -> Iterator[str]:
     """Who is likely to be there, in the colour that stands out in the middle.
 
-    ImageNet has no class of people, and photographs that show neither an animal nor one of them are few.
+    ImageNet has no class of people: where no class speaks of one, that colour is taken for what somebody wears.
     """
     phrase, probability = next(iter(evidence.people.items()), ("", 0.0))
     over = layout.centre_over_border
     colour = max(WORN, key=lambda name: over[name])
     worn = f" in {colour}" if over[colour] > wording.worn else ""
-    yield (phrase if probability > wording.people else SOMEBODY) + worn
+    if probability > wording.people or worn:
+        yield (phrase if probability > wording.people else SOMEBODY) + worn

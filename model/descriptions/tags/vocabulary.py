@@ -56,14 +56,15 @@ class Wording(BaseModel):
         other: of any further kind; `others`: how many of them are named.
         place: of a place, the colour of the ground included.
         ground: of a colour in the lower third for being the ground; `ground_weight`: what a share of 1 adds to a place.
-        people: of people who do something; below, it is "a person".
+        people: of people who do something.
         worn: by which a colour in the middle exceeds its share around it.
         sky: of blue in the upper third.
+        vivid: of a vivid colour in the whole image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=0.8, gt=0)
     animal: Share = 0.5
     rider: Share = 0.9
     coat: Share = 0.2
@@ -71,11 +72,12 @@ class Wording(BaseModel):
     other: Share = 0.02
     others: int = Field(default=4, ge=0)
     place: Share = 0.15
-    ground: Share = 0.3
+    ground: Share = 0.5
     ground_weight: float = Field(default=0.7, ge=0)
-    people: Share = 0.05
+    people: Share = 0.2
     worn: Share = 0.1
     sky: Share = 0.3
+    vivid: Share = 0.1
 
 
 class TagsFile(BaseModel):

@@ -14,6 +14,7 @@ class EfficientNetClassifier(nn.Module):
 
     def __init__(self, backbone: EfficientNetLite0) -> None:
         super().__init__()
+        assert backbone.preprocessing is not None
         self.preprocessing = backbone.preprocessing
         self.fingerprint = backbone.fingerprint
         self.network = backbone.network
