@@ -21,10 +21,8 @@ _ONNX_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "bool": "te
 class OnnxSession:
     """An ONNX Runtime session on one thread; calls from several threads at once are safe."""
 
-    def __init__(
-        self, path: Path, *, inputs: Sequence[str], dimension: int, outputs: Sequence[str] = OUTPUTS
-    ) -> None:
-        """`dimension`: of the last axis of every output; `outputs`: the names of all, those of an encoder by default."""
+    def __init__(self, path: Path, *, inputs: Sequence[str], dimension: int, outputs: Sequence[str] = OUTPUTS) -> None:
+        """`dimension`: of the last axis of every output; `outputs`: the names of all of them."""
         self.path = path
         self._dimension = dimension
         try:

@@ -17,7 +17,9 @@ PREPROCESSING = ImagePreprocessing(
 )
 
 
-def tag_class(name: str, kind: str, group: str = "thing", people: str = "", place: str = "", colour: str = "") -> TagClass:
+def tag_class(
+    name: str, kind: str, group: str = "thing", people: str = "", place: str = "", colour: str = ""
+) -> TagClass:
     return TagClass.model_validate(
         {"name": name, "kind": kind, "group": group, "people": people, "place": place, "colour": colour}
     )

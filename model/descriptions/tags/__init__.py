@@ -1,4 +1,4 @@
-"""The offline describer: an image in words from ImageNet tags, dominant colours and layout, without a language model."""
+"""The offline describer: ImageNet tags, dominant colours and layout put into words."""
 
 from model.descriptions.tags.describer import TagsDescriber, load_tags
 from model.descriptions.tags.vocabulary import TAGS_FILE, TAGS_GRAPH

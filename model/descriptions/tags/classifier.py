@@ -34,11 +34,11 @@ class TagClassifier:
         if not np.isfinite(pixels).all():
             raise InvalidInput(f"{INPUT} has values that are not finite; prepare the image again")
         rows = [self._graph.run({INPUT: pixels[row : row + 1]}, (OUTPUT,))[0] for row in range(len(pixels))]
-        return softmax(np.concatenate([np.empty((0, self._classes), np.float32), *rows]) / self._temperature)
+        return softmax(np.concatenate([np.empty((0, self._classes), np.float32), *rows]), self._temperature)
 
 
-def softmax(logits: Floats) -> Floats:
-    """Over the last axis."""
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
-    probabilities: Floats = exponents / exponents.sum(axis=-1, keepdims=True)
+def softmax(logits: Floats, temperature: float) -> Floats:
+    """Logits [N, C] to probabilities; a temperature above 1 makes them less certain."""
+    exponents = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature))
+    probabilities: Floats = exponents / exponents.sum(axis=1, keepdims=True)
     return probabilities

@@ -94,4 +94,5 @@ def _names_by_code() -> NDArray[np.intp]:
     shades = np.array([shade for shades in SHADES.values() for shade in shades], np.float32)
     owner = np.repeat(np.arange(len(NAMES)), [len(shades) for shades in SHADES.values()])
     apart = to_lab(middles.astype(np.float32))[:, None] - to_lab(shades)  # [32768, shades, 3]
-    return owner[np.square(apart).sum(axis=2).argmin(axis=1)].astype(np.intp)
+    names: NDArray[np.intp] = owner[np.square(apart).sum(axis=2).argmin(axis=1)]
+    return names

@@ -33,7 +33,7 @@ class TagsDescriber:
 
     @property
     def source(self) -> Source:
-        """"tags", and the hash of the classes, the thresholds, the preprocessing, the grammar and the weights."""
+        """ "tags", and the hash of the classes, the thresholds, the preprocessing, the grammar and the weights."""
         return self._source
 
     @property
@@ -79,13 +79,17 @@ def load_tags(directory: Path) -> TagsDescriber:
     tags = read_tags(directory / TAGS_FILE)
     graph = directory / TAGS_GRAPH
     if not graph.is_file():
-        raise ArtifactMissing(f"{graph.name} is not there, but {TAGS_FILE} is; export the model again", detail=str(graph))
+        raise ArtifactMissing(
+            f"{graph.name} is not there, but {TAGS_FILE} is; export the model again", detail=str(graph)
+        )
     classifier = TagClassifier(graph, classes=len(tags.classes), temperature=tags.wording.temperature)
     size = tags.preprocessing.size
     try:
         classifier.probabilities(np.zeros((1, 3, size, size), np.float32))
     except InvalidInput as error:
-        raise ArtifactCorrupt(f"{TAGS_FILE} does not fit its graph: {error}; export both again", detail=str(graph)) from error
+        raise ArtifactCorrupt(
+            f"{TAGS_FILE} does not fit its graph: {error}; export both again", detail=str(graph)
+        ) from error
     return TagsDescriber(classifier, tags)
 
 
@@ -98,4 +102,5 @@ def _to_rgb(pixels: Floats, preprocessing: ImagePreprocessing) -> NDArray[np.uin
     """Prepared pixels [3, S, S] back to sRGB [S, S, 3]: exactly what they were before they were normalised."""
     mean, std = (np.array(each, np.float32).reshape(3, 1, 1) for each in (preprocessing.mean, preprocessing.std))
     values = np.rint((pixels * std + mean) * 255.0).clip(0, 255)
-    return values.astype(np.uint8).transpose(1, 2, 0)
+    rgb: NDArray[np.uint8] = values.astype(np.uint8).transpose(1, 2, 0)
+    return rgb

@@ -34,13 +34,13 @@ def sentence(evidence: Evidence, layout: ColourLayout, wording: Wording) -> str:
 
 
 def joined(phrases: Sequence[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     *rest, last = phrases
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def coloured(noun: str, colour: str) -> str:
-    """"a dog" and "orange" to "an orange dog"; nouns without an article stay so."""
+    """ "a dog" and "orange" to "an orange dog"; nouns without an article stay so."""
     article, _, bare = noun.partition(" ")
     if article not in ("a", "an"):
         return f"{colour} {noun}"

@@ -94,14 +94,17 @@ class TagsFile(BaseModel):
 
 
 def imagenet_classes() -> tuple[TagClass, ...]:
-    """The 1,000 classes of ImageNet (ILSVRC 2012), in the order of their WordNet ids, as every pretrained head has it."""
+    """The 1,000 classes of ImageNet (ILSVRC 2012), in the order that pretrained heads have: that of their WordNet ids.
+
+    docs/descriptions-tags.md says where the names come from and how the order was checked.
+    """
     table = files(__package__).joinpath(_TABLE).read_text(encoding="utf-8").splitlines()
     columns = table[0].split("\t")
     return tuple(TagClass(**dict(zip(columns, line.split("\t"), strict=True))) for line in table[1:])
 
 
 def read_tags(path: Path) -> TagsFile:
-    """tags.json; raises ArtifactMissing, ArtifactCorrupt naming the wrong field, and ArtifactMismatch for another grammar."""
+    """tags.json; raises ArtifactMissing, ArtifactCorrupt naming a wrong field, ArtifactMismatch for another grammar."""
     tags = parse_json_file(path, TagsFile, expected=_EXPECTED)
     if tags.grammar != GRAMMAR:
         raise ArtifactMismatch(

@@ -1,23 +1,22 @@
 """The exported describer: equal to torch, equal at every export, and fit to name what a scene shows."""
 
-import json
-import re
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from model.descriptions import Subject
 from model.descriptions.tags import TAGS_FILE, TAGS_GRAPH, TagsDescriber, load_tags
 from model.descriptions.tags.classifier import TagClassifier
-from model.descriptions.tags.vocabulary import imagenet_classes
 from model.errors import TrainingError
 from model.nn.backbones.efficientnet_head import load_imagenet_classifier
-from model.preprocess import decode_image, prepare_images
+from model.preprocess import prepare_images
 from training.export.parity import draw_examples
 from training.export.tags import MAX_DIFFERENCE, largest_difference, write_tags
+from training.scenes import make_scenes
+from training.scenes.drawing import draw_scene
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +53,16 @@ def test_a_graph_that_differs_from_torch_is_refused_with_the_figure(directory: P
     network.network._fc.bias.data += 0.5
     with pytest.raises(TrainingError, match=r"tags\.onnx differs from torch by 0\.50"):
         largest_difference(directory / TAGS_GRAPH, network, draw_examples(2)[0])
+
+
+def test_drawn_scenes_are_described_in_their_colours(describer: TagsDescriber) -> None:
+    scenes = make_scenes(40, seed=0)
+    chosen = {place: next(each for each in scenes if each.facts.place == place) for place in ("meadow", "sea", "snow")}
+    images = [draw_scene(each.facts, each.stage, Random(0)) for each in chosen.values()]
+    meadow, sea, snow = describer.describe([Subject("scene", image) for image in images])
+    assert isinstance(meadow, str)
+    assert "on the grass" in meadow
+    assert isinstance(sea, str)
+    assert "in the water" in sea or "blue" in sea
+    assert isinstance(snow, str)
+    assert "in the snow" in snow
