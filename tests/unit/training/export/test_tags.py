@@ -1,5 +1,6 @@
 """The exported describer: equal to torch, equal at every export, and fit to name what a scene shows."""
 
+import re
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,8 @@ from model.descriptions.tags import TAGS_FILE, TAGS_GRAPH, TagsDescriber, load_t
 from model.descriptions.tags.classifier import TagClassifier
 from model.errors import TrainingError
 from model.nn.backbones.efficientnet_head import load_imagenet_classifier
-from model.preprocess import prepare_images
+from model.preprocess import decode_image, prepare_images
+from training.data.karpathy import load_karpathy
 from training.export.parity import draw_examples
 from training.export.tags import MAX_DIFFERENCE, largest_difference, write_tags
 from training.scenes import make_scenes
@@ -55,14 +57,26 @@ def test_a_graph_that_differs_from_torch_is_refused_with_the_figure(directory: P
         largest_difference(directory / TAGS_GRAPH, network, draw_examples(2)[0])
 
 
-def test_drawn_scenes_are_described_in_their_colours(describer: TagsDescriber) -> None:
-    scenes = make_scenes(40, seed=0)
-    chosen = {place: next(each for each in scenes if each.facts.place == place) for place in ("meadow", "sea", "snow")}
-    images = [draw_scene(each.facts, each.stage, Random(0)) for each in chosen.values()]
-    meadow, sea, snow = describer.describe([Subject("scene", image) for image in images])
-    assert isinstance(meadow, str)
-    assert "on the grass" in meadow
-    assert isinstance(sea, str)
-    assert "in the water" in sea or "blue" in sea
-    assert isinstance(snow, str)
-    assert "in the snow" in snow
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("meadow", "on the grass"), ("snow", "in the snow"), ("sea", "in the water"), ("desert", "on the sand")],
+)
+def test_drawn_scenes_are_described_in_their_colours(describer: TagsDescriber, place: str, said: str) -> None:
+    scenes = make_scenes(300, seed=0)
+    scene = next(each for each in scenes if (each.facts.place, each.facts.time) == (place, "day"))
+    (found,) = describer.describe([Subject(scene.filename, draw_scene(scene.facts, scene.stage, Random(0)))])
+    assert isinstance(found, str)
+    assert said in found
+    assert "under a blue sky" in found
+
+
+@pytest.mark.photographs
+def test_dogs_on_photographs_are_dogs(describer: TagsDescriber, flickr8k: Path) -> None:
+    dataset = load_karpathy(flickr8k / "dataset_flickr8k.json", flickr8k / "images", "val")
+    about_dogs = np.array([re.search(r"\bdogs?\b", caption.lower()) is not None for caption in dataset.captions])
+    share = np.bincount(dataset.image_of_caption, about_dogs) / np.bincount(dataset.image_of_caption)
+    for rows, low, high in ((np.flatnonzero(share == 1)[:25], 0.8, 1.0), (np.flatnonzero(share == 0)[:25], 0.0, 0.1)):
+        images = [decode_image(dataset.image_paths[row], at_least=describer.at_least) for row in rows]
+        found = describer.describe([Subject("photograph", image) for image in images])
+        dogs = [isinstance(text, str) and re.match(r"An? [a-z ]*dog\b", text) is not None for text in found]
+        assert low <= np.mean(dogs) <= high

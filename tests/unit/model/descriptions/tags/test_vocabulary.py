@@ -1,5 +1,8 @@
 """The table of ImageNet's classes: whole, in order, and in words that sentences can be made of."""
 
+import tomllib
+from pathlib import Path, PurePath
+
 from model.descriptions.tags.vocabulary import imagenet_classes
 
 # Classes that everybody who works with ImageNet knows by their number.
@@ -28,3 +31,9 @@ def test_an_article_fits_its_noun() -> None:
             if article in ("a", "an"):
                 vowel = bare.lower().startswith(tuple("aeiou")) and not bare.startswith(("uni", "Euro", "euro"))
                 assert (article == "an") == (vowel or bare == "hourglass"), noun
+
+
+def test_the_table_is_installed_with_the_package() -> None:
+    settings = tomllib.loads((Path(__file__).parents[5] / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["model"]
+    assert any(PurePath("descriptions/tags/classes.tsv").match(pattern) for pattern in patterns)
