@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.errors import DataError, InvalidInput, TrainingError
 from model.preprocess import ImagePreprocessing, decode_image, prepare_image
 from training.config import TrainingConfig
-from training.data.karpathy import load_karpathy
+from training.data.formats import FileFormat, read_split
 from training.data.sources import drawn_scenes
 from training.evaluate import evaluate
 from training.export.parity import draw_examples
@@ -27,12 +27,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A data set of the recipe: a file in Karpathy's format with its images, or a directory in SCAN's format."""
+    """A data set of the recipe; without a format, `data` is a file in Karpathy's or a directory in SCAN's."""
 
     name: str
     data: Path
     images: Path | None
     cache: Path
+    data_format: FileFormat | None = None
 
     def measure(self, directory: Path) -> dict[str, float]:
         """Retrieval metrics of an exported model on the val split.
@@ -41,7 +42,13 @@ class HeldOut:
         """
         try:
             return evaluate(
-                directory, data=self.data, images=self.images, split="val", judgments=None, cache=self.cache
+                directory,
+                data=self.data,
+                images=self.images,
+                split="val",
+                judgments=None,
+                cache=self.cache,
+                data_format=self.data_format,
             )
         except DataError as error:
             raise DataError(
@@ -67,7 +74,7 @@ class HeldOut:
 
     def _training_pixels(self, preprocessing: ImagePreprocessing) -> list[Floats]:
         try:
-            dataset = load_karpathy(self.data, self.images or Path(), "train")
+            dataset = read_split(self.data, self.images, "train", self.data_format)
         except DataError as error:
             _log.warning("%s", error)
             return []
@@ -84,14 +91,14 @@ class HeldOut:
 def held_out(config: TrainingConfig, data: Path | None, images: Path | None, cache: Path) -> HeldOut:
     """The data set on whose val split the checkpoint was chosen; `data` and `images` say where else it lies."""
     source = config.data[config.select_on]
+    own_format: FileFormat | None = source.format if source.format in ("n24news", "rsitmd") else None
     if data is not None:
-        return HeldOut(config.select_on, data, images or source.images, cache)
+        return HeldOut(config.select_on, data, images or source.images, cache, own_format)
     if source.format == "scenes":
         directory = drawn_scenes(source, cache)
         return HeldOut(config.select_on, directory / "scenes.json", directory / "images", cache)
-    captions = source.directory if source.format == "scan" else source.captions
-    assert captions is not None  # the recipe was checked
-    return HeldOut(config.select_on, captions, images or source.images, cache)
+    assert source.source is not None  # the recipe was checked
+    return HeldOut(config.select_on, source.source, images or source.images, cache, own_format)
 
 
 def refuse_loss(exact: Mapping[str, float], variant: Mapping[str, float], precision: str) -> None:
