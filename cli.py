@@ -99,11 +99,15 @@ def average(
 @app.command()
 def evaluate(
     directory: Annotated[Path, typer.Argument(help="Checkpoint from `aahr train`, or model from `aahr export`.")],
-    data: Annotated[Path, typer.Option(help="Captions in Karpathy's JSON format, or a directory in SCAN's format.")],
+    data: Annotated[Path, typer.Option(help="File of captions, or directory of files; see --format.")],
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images; not needed for a model that takes regions.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split to evaluate: train, val or test.")] = "test",
+    data_format: Annotated[
+        Literal["karpathy", "scan", "n24news", "rsitmd"] | None,
+        typer.Option("--format", help="Format of --data; default: scan for a directory, karpathy for a file."),
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="What to measure: standard, scenes, coco-1k, coco-5k or eccv-caption.")
     ] = "standard",
@@ -113,14 +117,23 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
     cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
-    """Measure image-to-text and text-to-image retrieval."""
+    """Measure image-to-text and text-to-image retrieval, and say whether the model was trained on such data."""
+    from training.about import describe_evaluation
     from training.evaluate import evaluate as evaluate_directory
     from training.evaluate import show_metrics
 
+    about = describe_evaluation(directory, data=data, images=images, split=split, data_format=data_format)
     metrics = evaluate_directory(
-        directory, data=data, images=images, split=split, judgments=judgments, cache=cache, protocol=protocol
+        directory,
+        data=data,
+        images=images,
+        split=split,
+        judgments=judgments,
+        cache=cache,
+        protocol=protocol,
+        data_format=data_format,
     )
-    show_metrics(metrics, json_file)
+    show_metrics(metrics, about, json_file)
 
 
 @app.command()

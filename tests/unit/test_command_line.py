@@ -21,7 +21,9 @@ OPTIONS = {
     "data clip": {"directory", "--images", "--clip", "--cache"},
     "train": {"config", "--out", "--set", "--resume", "--cache"},
     "average": {"first", "second", "--out", "--share", "--cache"},
-    "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
+    "evaluate": {
+        *("directory", "--data", "--format", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"),
+    },
     "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
     "index rebuild": {
         *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
