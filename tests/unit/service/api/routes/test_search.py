@@ -35,6 +35,7 @@ def test_answer_has_every_part(client: TestClient) -> None:
         "id": None,
         "target": "image",
         "truncated": False,
+        "description": None,
         "notes": [],
     }
     assert answer["index"] == {"name": "gallery-index", "version": "000001"}
