@@ -16,7 +16,7 @@ class PendingRows:
     """Items of one modality; row n of `vectors` is row n of `metadata`.
 
     `vectors` [N, D] are L2-normalised and may be memory-mapped; `metadata` has the columns of
-    `index.metadata.SCHEMA` (id, image_id, uri, caption, payload, fingerprint).
+    `index.metadata.SCHEMA` (id, image_id, uri, caption, payload, fingerprint, description).
     """
 
     vectors: Embeddings
