@@ -31,8 +31,8 @@ class Item:
     """What a search can find: an image, or a caption of an image.
 
     `uri` is the POSIX path of the image below the images root, for a caption too. `caption` is the text of a text item
-    and the first caption, if any, of an image item. `payload` holds plain JSON values. `description` is the words that an
-    image was embedded with, by a model that fuses semantics.
+    and the first caption, if any, of an image item. `payload` holds plain JSON values. `description` is what an image
+    was embedded with beside its pixels, by a model that fuses semantics.
     """
 
     id: str

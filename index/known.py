@@ -84,14 +84,12 @@ class KnownParts:
         return found, np.stack([vectors[at] for at in sorted(vectors)])
 
 
-def image_digest(fingerprint: Digest | None, description: str | None) -> Digest | None:
+def image_digest(fingerprint: Digest, description: str | None) -> Digest:
     """What an image is known by: the bytes of its file, and the description that it was embedded with, if any.
 
     So an image whose description has changed is not known, and models without semantics know images by their bytes.
     """
-    if fingerprint is None or description is None:
-        return fingerprint
-    return hashlib.sha256(fingerprint + description.encode()).digest()
+    return fingerprint if description is None else hashlib.sha256(fingerprint + description.encode()).digest()
 
 
 def text_digest(text: str) -> Digest:
@@ -119,12 +117,16 @@ def _digest_of(modality: Modality, table: pa.Table, row: int) -> Digest | None:
     return _DIGEST_OF[modality](*(table.column(name)[row].as_py() for name in _COLUMNS[modality]))
 
 
+def _image_digest(fingerprint: Digest | None, description: str | None) -> Digest | None:
+    return None if fingerprint is None else image_digest(fingerprint, description)
+
+
 def _caption_digest(text: str | None) -> Digest | None:
     return None if text is None else text_digest(text)
 
 
 _COLUMNS = {Modality.IMAGE: ["fingerprint", "description"], Modality.TEXT: ["caption"]}
 _DIGEST_OF: Mapping[Modality, Callable[..., Digest | None]] = {
-    Modality.IMAGE: image_digest,
+    Modality.IMAGE: _image_digest,
     Modality.TEXT: _caption_digest,
 }

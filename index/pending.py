@@ -28,10 +28,14 @@ class PendingRows:
 
 @dataclass(frozen=True)
 class PendingVersion:
-    """All rows of a version to be, the files that were refused, and how many captions had no image."""
+    """All rows of a version to be, the files that were refused, and how many captions had no image.
+
+    `stale` counts images without a description since their file has changed after they were described.
+    """
 
     model: IndexedModel
     images_root: Path
     rows: Mapping[Modality, PendingRows]
     rejects: Sequence[Reject] = ()
     left_out: int = 0
+    stale: int = 0

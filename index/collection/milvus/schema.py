@@ -57,8 +57,8 @@ def data_fields(dimension: int) -> list[dict[str, Any]]:
 
     `pk` is of one state of one item; `key` and `image_key` are digests of ids, for look-ups; `born` and `died` are the
     numbers of the versions that wrote and that replaced or deleted the row (0: none); `fingerprint` is what the
-    embedding was made from, as `Known` asks for it; `digest` is of all that the item is; `terms` and `numbers` are what filters ask
-    (see `terms.py`).
+    embedding was made from, as `Known` asks for it; `digest` is of all that the item is; `terms` and `numbers` are what
+    filters ask (see `terms.py`).
     """
     text = {"datatype": "VARCHAR", "max_length": MAX_TEXT_BYTES}
     digest = {"datatype": "VARCHAR", "max_length": 64}
@@ -149,11 +149,7 @@ def _item(modality: Modality, row: Row) -> Item:
 
 def _row(modality: Modality, metadata: Row, vector: NDArray[np.float32], born: int) -> Row:
     terms, numbers = terms_of(_item(modality, metadata))
-    known_by = text_digest(metadata["caption"] or "")
-    if modality is Modality.IMAGE:
-        known_by = image_digest(metadata["fingerprint"], metadata["description"])
-    key = key_of(metadata["id"])
-    fingerprint = known_by.hex() if known_by else None
+    key, fingerprint = key_of(metadata["id"]), _known_by(modality, metadata)
     texts = {name: metadata[name] for name in _TEXTS}
     return {
         **texts,
@@ -168,6 +164,13 @@ def _row(modality: Modality, metadata: Row, vector: NDArray[np.float32], born: i
         "numbers": numbers,
         "vector": vector,
     }
+
+
+def _known_by(modality: Modality, metadata: Row) -> str | None:
+    if modality is Modality.TEXT:
+        return text_digest(metadata["caption"] or "").hex()
+    bare = metadata["fingerprint"]
+    return image_digest(bare, metadata["description"]).hex() if bare else None
 
 
 def _digest(

@@ -22,7 +22,10 @@ FINGERPRINTS = [bytes([row]) * 32 if row % 3 else None for row in range(250)]
 
 def gallery(rows: int, seed: int = 0) -> list[Item]:
     drawing = Drawing(seed)
-    return [image_item(f"Ü/{row}.jpg", f"caption {row}" if row % 2 else None, drawing.payload(), _described(row)) for row in range(rows)]
+    return [
+        image_item(f"Ü/{row}.jpg", f"caption {row}" if row % 2 else None, drawing.payload(), _described(row))
+        for row in range(rows)
+    ]
 
 
 def _described(row: int) -> str | None:
