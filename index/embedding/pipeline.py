@@ -74,16 +74,14 @@ def embed_source(
 
     Shards go to `work_dir`, which holds nothing else; their rows and embeddings are the same however often the run was
     interrupted and with any number of workers. What `known` holds of the same model is not embedded again. For a model
-    that fuses semantics, `describer` puts the images into words; without one, descriptions are those of the records.
-    The arrays of the result are mapped from `work_dir`, which the caller removes once they are published (`discard`).
+    that fuses semantics, `describer` says what images show, else the records do. The arrays of the result are mapped
+    from `work_dir`, which the caller removes once they are published (`discard`).
 
-    Raises DataError for a source without a usable image, with too many rejects, and for faults of the machine (then
-    shards that are done stay), UnsupportedQuery for a model of the other kind, and ArtifactError where `work_dir`
-    cannot be written to.
+    Raises DataError for a source without a usable image, too many rejects, and faults of the machine (shards that are
+    done stay), UnsupportedQuery for a model of another kind, and ArtifactError where `work_dir` cannot be written to.
     """
     encoder = Encoder(artifact)
-    _check_kind(source, encoder)
-    _check_descriptions(source, encoder, describer)
+    _check_kind(source, encoder, describer)
     _check_not_empty(source, len(source.records))
     known = known if known is not None and known.model_id == artifact.manifest.model_id else None
     batch = settings.batch or max(IMAGE_BATCH, encoder.image_chunk)
@@ -190,7 +188,8 @@ def _counters(source: Source, track: Track) -> Counters:
     )
 
 
-def _check_kind(source: Source, encoder: Encoder) -> None:
+def _check_kind(source: Source, encoder: Encoder, describer: Describer | None) -> None:
+    _check_descriptions(source, encoder, describer)
     name = encoder.artifact.manifest.name
     if source.regions is None and not encoder.takes_pixels:
         raise UnsupportedQuery(
