@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cli_describe import describe
 from cli_index import app as index_app
 from model.errors import AahrError
 
@@ -20,6 +21,7 @@ app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=Fa
 data_app = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
 app.add_typer(data_app, name="data")
 app.add_typer(index_app, name="index")
+app.command()(describe)
 
 
 @data_app.command("scenes")
@@ -50,6 +52,22 @@ def data_clip(
 
     for file in write_clip_features(directory, images, clip, cache):
         typer.echo(f"wrote {file}")
+
+
+@data_app.command("neighbours")
+def data_neighbours(
+    captions: Annotated[Path, typer.Argument(help="Captions in Karpathy's JSON format; the train split is taken.")],
+    images: Annotated[Path, typer.Option(help="Folder with the images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the describer, which `aahr describe` takes.")],
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+) -> None:
+    """Make a describer out of training images: it describes an image by what was written of those like it."""
+    from training.data.karpathy import load_karpathy
+    from training.neighbours import write_neighbours
+
+    dataset = load_karpathy(captions, images, "train")
+    write_neighbours(out, dataset, cache)
+    typer.echo(f"{out}: {len(dataset)} images with {len(dataset.captions)} captions")
 
 
 @app.command()

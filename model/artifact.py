@@ -39,6 +39,8 @@ REQUIRED_FILES = (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, PREPROCESSING)
 OPTIONAL_FILES = (f"{IMAGE_GRAPH}.data", f"{TEXT_GRAPH}.data", GLOBAL_TOKENIZER)
 # Of a model that fuses semantics, and of such a model alone.
 SEMANTIC_FILES = (SENTENCE_GRAPH, SENTENCE_TOKENIZER, SEMANTICS)
+# Describers that need no server travel with the model.
+DESCRIBER_FILES = ("tags.onnx", "tags.json", "neighbours.onnx", "neighbours.json", "neighbours.arrow")
 
 _EXPECTED = "a model directory, as `aahr export` writes it"
 
@@ -218,7 +220,7 @@ def _write_preprocessing(directory: Path, preprocessing: Preprocessing, *, fuses
     """
     absent = {"text_global"} if preprocessing.text_global is None else None
     write_text_atomically(directory / PREPROCESSING, preprocessing.model_dump_json(indent=2, exclude=absent) + "\n")
-    optional = [file for file in OPTIONAL_FILES if (directory / file).exists()]
+    optional = [file for file in (*OPTIONAL_FILES, *DESCRIBER_FILES) if (directory / file).exists()]
     files = describe_files(directory, [*REQUIRED_FILES, *optional, *(SEMANTIC_FILES if fuses else ())])
     _check_global_tokenizer(directory, files, preprocessing)
     return files

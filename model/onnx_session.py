@@ -22,7 +22,7 @@ class OnnxSession:
     """An ONNX Runtime session on one thread; calls from several threads at once are safe."""
 
     def __init__(self, path: Path, *, inputs: Sequence[str], dimension: int, outputs: Sequence[str] = OUTPUTS) -> None:
-        """`dimension` is the last side of every output."""
+        """`dimension`: of the last axis of every output; `outputs`: the names of all of them."""
         self.path = path
         self._dimension = dimension
         try:

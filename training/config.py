@@ -72,6 +72,9 @@ class DataConfig(Settings):
     descriptions: Path | None = Field(
         default=None, description="file of `aahr describe` about the images, for a model with semantics"
     )
+    training_descriptions: Path | None = Field(
+        default=None, description="of the train split instead, such as those made with reference captions"
+    )
     count: int = Field(default=2000, ge=1, description="of drawn scenes")
     seed: int = 0
 
@@ -83,6 +86,8 @@ class DataConfig(Settings):
             raise ValueError("a data set of format 'scan' needs `directory`, with {split}_ims.npy and {split}_caps.txt")
         if self.clip is not None and (self.format != "scan" or self.images is None):
             raise ValueError("`clip` takes the raw images of a data set of format 'scan': set `images`, their folder")
+        if self.training_descriptions is not None and self.descriptions is None:
+            raise ValueError("`training_descriptions` are of the train split alone: give `descriptions`, of the others")
         return self
 
     @property
@@ -241,7 +246,10 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _expand(tree: dict[str, Any]) -> dict[str, Any]:
     """With the paths of data sets and backbones as the machine has them."""
-    for table, keys in (("data", ("captions", "images", "directory", "clip", "descriptions")), ("model", ("path",))):
+    for table, keys in (
+        ("data", ("captions", "images", "directory", "clip", "descriptions", "training_descriptions")),
+        ("model", ("path",)),
+    ):
         parts = tree.get(table)
         for part in parts.values() if isinstance(parts, dict) else ():
             for key in keys:

@@ -19,10 +19,22 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = {
     "data scenes": {"--out", "--count", "--seed"},
     "data clip": {"directory", "--images", "--clip", "--cache"},
+    "data neighbours": {"captions", "--images", "--out", "--cache"},
     "train": {"config", "--out", "--set", "--resume", "--cache"},
     "average": {"first", "second", "--out", "--share", "--cache"},
-    "evaluate": {"directory", "--data", "--images", "--split", "--judgments", "--json", "--cache", "--protocol"},
-    "export": {"checkpoint", "--out", "--precision", "--check", "--data", "--images", "--cache"},
+    "evaluate": {
+        *("directory", "--data", "--images", "--split", "--judgments", "--descriptions", "--json", "--cache"),
+        "--protocol",
+    },
+    "export": {
+        *("checkpoint", "--out", "--precision", "--check", "--data", "--images", "--descriptions", "--describer"),
+        "--cache",
+    },
+    "describe": {
+        *("--images", "--with", "--out", "--data", "--split", "--per", "--reference-captions", "--jobs", "--overwrite"),
+        *("--describer", "--endpoint", "--model", "--key-env", "--temperature", "--max-tokens", "--image-side"),
+        *("--timeout", "--deadline", "--prompt-price", "--completion-price"),
+    },
     "index rebuild": {
         *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
         *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
@@ -115,6 +127,7 @@ def test_help_loads_no_stage_and_nothing_heavy() -> None:
         ("train", "nowhere.toml"),
         ("average", "nowhere", "nowhere", "--out", "var/never"),
         ("export", "nowhere", "--out", "var/never"),
+        ("describe", "--images", "nowhere", "--with", "openai", "--out", "var/never"),
         ("evaluate", "nowhere", "--data", "nowhere.json", "--images", "."),
     ],
 )

@@ -87,7 +87,13 @@ def check_data(config: TrainingConfig, cache: Path) -> None:
 
 
 def source_of_descriptions(config: TrainingConfig) -> Source | None:
-    """Who described the images of a recipe; raises DataError for a file that is none, and for several describers."""
+    """Who describes the images of a recipe, and later those of queries; those of training may be by another prompt.
+
+    Raises DataError for a file that is not one of descriptions, and for files of several describers.
+    """
+    for training in (data.training_descriptions for data in config.data.values()):
+        if training is not None:
+            read_descriptions(training)
     files = [read_descriptions(data.descriptions) for data in config.data.values() if data.descriptions is not None]
     for file in files[1:]:
         if file.source != files[0].source:

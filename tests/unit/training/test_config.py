@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from model.errors import ConfigError
-from training.config import load_config
+from training.config import load_config, parse_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[3] / "training" / "configs").glob("*.toml"))
 MINI = next(path for path in CONFIGS if path.stem == "mini")
+WITH_CLIP_SENTENCES = ("clip", "paper-f30k", "paper-coco", "vsd-f30k", "vsd-coco")
+VSD = next(path for path in CONFIGS if path.stem == "vsd")
 PAPER = next(path for path in CONFIGS if path.stem == "paper-f30k")
 
 
@@ -47,7 +49,7 @@ def test_the_sentences_of_the_papers_presets_are_clips_and_their_path_is_expande
     monkeypatch.setenv("WEIGHTS", "/weights")
     for path in CONFIGS:
         sentences = load_config(path).model.text_global_backbone
-        assert (sentences is not None) == (path.stem in ("clip", "paper-f30k", "paper-coco")), path.stem
+        assert (sentences is not None) == (path.stem in WITH_CLIP_SENTENCES), path.stem
     given = load_config(PAPER, ["model.text_global_backbone.path=$WEIGHTS/clip"]).model.text_global_backbone
     assert given is not None
     assert (given.name, given.path) == ("clip-text-embedding", Path("/weights/clip"))
@@ -137,3 +139,21 @@ def test_recipes_that_extend_each_other_in_a_circle_are_refused(tmp_path: Path) 
         ConfigError, match=r"second\.toml extends itself \(second\.toml -> third\.toml -> second\.toml\)"
     ):
         load_config(tmp_path / "first.toml")
+
+
+def test_descriptions_and_semantics_come_together() -> None:
+    described = ["data.flickr8k.descriptions=d.jsonl"]
+    semantics = load_config(VSD, described).model.semantics
+    assert semantics is not None
+    assert (semantics.sentence_encoder.name, semantics.fusion, semantics.weight) == ("minilm", "sum", 1.0)
+    tree = load_config(VSD, described).model_dump(mode="json")
+    for change, message in (
+        ({"data": {"flickr8k": {**tree["data"]["flickr8k"], "descriptions": None}}}, r"give data\.NAME\.descriptions"),
+        ({"model": {**tree["model"], "semantics": None}}, r"add \[model\.semantics\], or leave the file out"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            parse_config({**tree, **change}, "recipe")
+    with pytest.raises(ConfigError, match="set trainable = false"):
+        load_config(VSD, ["model.semantics.sentence_encoder.trainable=true"])
+    with pytest.raises(ConfigError, match=r"semantic_prototypes are centroids of descriptions"):
+        load_config(VSD.parent / "vse.toml", ["objective.semantic_prototypes.enabled=true"])
