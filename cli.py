@@ -165,6 +165,9 @@ def export(
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder with the images of --data.")] = None,
     descriptions: Annotated[Path | None, typer.Option(help="Descriptions of the images of --data.")] = None,
+    describer: Annotated[
+        Path | None, typer.Option(help="Folder of the describer of a model with semantics, to go with it.")
+    ] = None,
     cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
     """Export a checkpoint to ONNX, with everything that indexing and serving need.
@@ -182,6 +185,7 @@ def export(
         data=data,
         images=images,
         descriptions=descriptions,
+        describer=describer,
         cache=cache,
     )
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -22,6 +23,7 @@ class With(StrEnum):
     """The describers."""
 
     OPENAI = "openai"
+    TAGS = "tags"
     NEIGHBOURS = "neighbours"
 
 
@@ -30,8 +32,8 @@ WithOption = Annotated[
     With,
     typer.Option(
         "--with",
-        help="openai: a server with OpenAI's chat completions and a model. neighbours: what was written of training "
-        "images like it; offline.",
+        help="openai: a server with OpenAI's chat completions and a model. Offline: tags, ImageNet's classes and "
+        "colours; neighbours, what was written of training images like it.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="File to write, such as descriptions.jsonl; one that is there is added to.")]
@@ -44,7 +46,12 @@ ReferenceCaptions = Annotated[
 Jobs = Annotated[int, typer.Option(min=1, max=256, help="Images under way at the same time.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Discard what is in --out and describe all anew.")]
 DescriberFolder = Annotated[
-    Path | None, typer.Option("--describer", help="neighbours: folder of `aahr data neighbours`, or a model with one.")
+    Path | None,
+    typer.Option(
+        "--describer",
+        help="neighbours: folder of `aahr data neighbours`, or a model with one. tags: a model with one; default: made "
+        "from the pretrained weights.",
+    ),
 ]
 Endpoint = Annotated[str | None, typer.Option(help="openai: URL of the server, such as http://localhost:8000/v1.")]
 Model = Annotated[str | None, typer.Option(help="openai: name of the model on the server.")]
@@ -124,22 +131,28 @@ def describer_of(kind: With, options: DescriberOptions, meter: "Meter") -> "Iter
         case With.OPENAI:
             with _openai(options, meter) as describer:
                 yield describer
-        case With.NEIGHBOURS:
-            yield _neighbours(options)
+        case With.TAGS | With.NEIGHBOURS:
+            with _local(kind, options) as describer:
+                yield describer
 
 
-def _neighbours(options: DescriberOptions) -> "Describer":
-    from model.descriptions.neighbours import load_neighbours
+@contextmanager
+def _local(kind: With, options: DescriberOptions) -> "Iterator[Describer]":
+    """A describer whose files lie in a folder; tags can be made from the pretrained weights, where torch is."""
+    from model.descriptions.of_model import load_describer
 
-    if options.folder is None:
-        raise ConfigError("--with neighbours needs --describer, a folder that `aahr data neighbours` writes")
-    _refuse_captions(options, With.NEIGHBOURS)
-    return load_neighbours(options.folder)
-
-
-def _refuse_captions(options: DescriberOptions, kind: With) -> None:
     if options.reference_captions:
         raise ConfigError(f"--with {kind} asks nobody and takes no captions: leave --reference-captions out")
+    if options.folder is not None:
+        yield load_describer(kind, options.folder)
+    elif kind is With.NEIGHBOURS:
+        raise ConfigError("--with neighbours needs --describer, a folder that `aahr data neighbours` writes")
+    else:
+        from training.export.tags import write_tags
+
+        with TemporaryDirectory() as folder:
+            write_tags(Path(folder))
+            yield load_describer(kind, Path(folder))
 
 
 @contextmanager

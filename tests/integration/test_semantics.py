@@ -24,7 +24,7 @@ from training.export.towers import Towers
 from training.train import BEST, train
 
 SCENES = 96
-SOURCE = Source("tags", "f" * 16)
+SOURCE = Source("openai:perfect", "f" * 16)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_the_exported_model_is_the_network(run: Path, exported: Path, scenes: Pa
     manifest = load_model_artifact(exported).manifest
     assert manifest.semantics is not None
     assert manifest.semantics.model_dump() == {
-        "describer": "tags",
+        "describer": "openai:perfect",
         "prompt_hash": "f" * 16,
         "sentence_encoder": "minilm",
     }

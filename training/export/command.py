@@ -24,6 +24,7 @@ from model.artifact import (
 )
 from model.manifest import published_directory
 from training.checkpoint import Checkpoint, library_versions, open_checkpoint
+from training.export.describers import write_describer
 from training.export.parity import check_parity
 from training.export.retention import HeldOut, held_out, refuse_loss
 from training.export.towers import Towers, load_towers, write_graphs
@@ -39,13 +40,15 @@ def export(
     data: Path | None = None,
     images: Path | None = None,
     descriptions: Path | None = None,
+    describer: Path | None = None,
     cache: Path | None = None,
 ) -> None:
     """Write the artifact of a checkpoint in one rename.
 
     The fp32 graphs are compared with torch, on images of `check` or a few drawn scenes. A variant, "fp16" or "int8",
     is then measured on the val split of the recipe's data set (`data`, `images` and `descriptions` say where it lies
-    here), and its figures stand in the manifest.
+    here), and its figures stand in the manifest. A describer that needs no server comes with a model that was trained
+    on its descriptions (`describer`: its folder).
 
     Raises TrainingError, and publishes nothing, where a cosine with torch is below 0.9999 or a variant loses more than
     1 rSum; DataError where there is no val split to measure on.
@@ -53,6 +56,7 @@ def export(
     checkpoint = open_checkpoint(checkpoint_directory)
     towers = load_towers(checkpoint)
     with published_directory(out) as staging, TemporaryDirectory() as scratch:
+        note = write_describer(staging, checkpoint.manifest.described_by, describer)
         if precision == "fp32":
             smallest = _write_exact(checkpoint, towers, staging, check)
             found = f"smallest cosine with torch {smallest:.6f}"
@@ -60,7 +64,10 @@ def export(
             _write_exact(checkpoint, towers, Path(scratch), check)
             place = held_out(checkpoint.config, data, images, cache or Path(scratch) / "cache", descriptions)
             found = _write_variant(checkpoint, towers, Path(scratch), staging, precision, place)
-    Console(markup=False).print(f"exported {checkpoint_directory} to {out} ({precision}): {found}", soft_wrap=True)
+    console = Console(markup=False)
+    console.print(f"exported {checkpoint_directory} to {out} ({precision}): {found}", soft_wrap=True)
+    if note is not None:
+        console.print(note, soft_wrap=True)
 
 
 def _write_exact(checkpoint: Checkpoint, towers: Towers, directory: Path, check: Path | None) -> float:

@@ -56,7 +56,7 @@ class TagsDescriber:
     def describe_pixels(self, pixels: Floats) -> list[str]:
         """The same for pixels [N, 3, S, S] that `preprocessing` prepared; raises InvalidInput for any other array."""
         probabilities = self._classifier.probabilities(pixels)
-        layouts = [colour_layout(_to_rgb(each, self.preprocessing)) for each in pixels]
+        layouts = [colour_layout(to_rgb(each, self.preprocessing)) for each in pixels]
         return [
             sentence(gather(row, self._tags.classes), layout, self._tags.wording)
             for row, layout in zip(probabilities, layouts, strict=True)
@@ -98,7 +98,7 @@ def _hash_of(tags: TagsFile) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _to_rgb(pixels: Floats, preprocessing: ImagePreprocessing) -> NDArray[np.uint8]:
+def to_rgb(pixels: Floats, preprocessing: ImagePreprocessing) -> NDArray[np.uint8]:
     """Prepared pixels [3, S, S] back to sRGB [S, S, 3]: exactly what they were before they were normalised."""
     mean, std = (np.array(each, np.float32).reshape(3, 1, 1) for each in (preprocessing.mean, preprocessing.std))
     values = np.rint((pixels * std + mean) * 255.0).clip(0, 255)

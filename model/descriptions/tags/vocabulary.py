@@ -50,7 +50,7 @@ class Wording(BaseModel):
     Attributes:
         temperature: what logits are divided by.
         animal: of all animals together, for a sentence about one.
-        rider: of people beside the animals' own, from which on it is not.
+        rider: of people, for each share of animals, from which on it is about them instead.
         coat: of a colour within the kind.
         name: of the exact name of an animal.
         other: of any further kind; `others`: how many of them are named.

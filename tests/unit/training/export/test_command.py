@@ -7,11 +7,13 @@ import pytest
 
 from training.export import command, export
 
+CHECKPOINT = SimpleNamespace(manifest=SimpleNamespace(described_by=None))
+
 
 def test_a_path_that_looks_like_markup_is_printed_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "open_checkpoint", lambda directory: SimpleNamespace(directory=directory))
+    monkeypatch.setattr(command, "open_checkpoint", lambda _: CHECKPOINT)
     monkeypatch.setattr(command, "load_towers", lambda _: None)
     monkeypatch.setattr(command, "_write_exact", lambda *_: 1.0)
     out = tmp_path / "model [" / "bold]"

@@ -11,6 +11,7 @@ from PIL import Image
 
 from model.descriptions import Describer, Subject
 from model.descriptions.tags import TAGS_FILE, TAGS_GRAPH, load_tags
+from model.descriptions.tags.describer import to_rgb
 from model.errors import ArtifactCorrupt, ArtifactError, ArtifactMismatch, ArtifactMissing
 from model.preprocess import prepare_images
 from tests.tagging import write_tagging, write_tagging_graph
@@ -118,9 +119,7 @@ def test_a_missing_file_is_named(directory: Path) -> None:
 
 
 def test_pixels_keep_their_colours_to_the_bit(directory: Path) -> None:
-    from model.descriptions.tags.describer import _to_rgb
-
     describer = load_tags(directory)
     ramp = np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3)
     (pixels,) = prepare_images([Image.fromarray(ramp)], describer.preprocessing)
-    assert (_to_rgb(pixels, describer.preprocessing) == ramp).all()
+    assert (to_rgb(pixels, describer.preprocessing) == ramp).all()
