@@ -179,6 +179,12 @@ def test_a_known_image_is_described_anew_and_embedded_where_that_says_something_
     assert encoded == [None]
     assert words(found) == {**words(earlier), "00005.png": None}
     assert sum(map(len, again.batches)) == len(uris(earlier))
+    # That it was embedded without a description before is no reason to leave it at that.
+    undescribed = embed_source(plain, model, tmp_path / "undescribed", SETTINGS)
+    found = embed_source(
+        plain, model, tmp_path / "now", SETTINGS, known=known_of(undescribed), describer=ColourDescriber()
+    )
+    assert words(found) == words(earlier)
 
 
 def test_a_describer_sees_each_image_once_in_the_batches_of_the_plan(
