@@ -95,8 +95,8 @@ def _describer(artifact: ModelArtifact, wanted: Source | None) -> Describer | No
     describer = None if wanted is None else describer_of(artifact)
     if wanted is not None and (describer is None or describer.source != wanted):
         raise ConfigError(
-            f"the workers of a cluster cannot describe images as {wanted} does; describe them with `aahr describe` and "
-            "give --descriptions, or leave out --engine ray"
+            f"the workers of a cluster cannot describe images as {wanted.describer} with prompt {wanted.prompt_hash} "
+            "does; describe them with `aahr describe` and give --descriptions, or leave out --engine ray"
         )
     return describer
 
