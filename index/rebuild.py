@@ -211,8 +211,9 @@ def _embed_and(
 
 def _describer(artifact: ModelArtifact, source: Source) -> Describer | None:
     """That of the model, unless a file describes the images, or there are regions in their place."""
-    described = source.regions is not None or any(record.description is not None for record in source.records)
-    return None if described else describer_of(artifact)
+    if source.regions is not None or any(record.description is not None for record in source.records):
+        return None
+    return describer_of(artifact)
 
 
 def _undescribed(pending: PendingVersion, console: Console) -> int:

@@ -75,7 +75,8 @@ class Embedder:
         prepared = [self._prepared(at, record) for at, record in enumerate(records)]
         pending = [each for each in prepared if isinstance(each, _Pending)]
         if self.describer is not None:
-            uris, views = [records[each.at].uri for each in pending], [each.view for each in pending if each.view]
+            uris = [records[each.at].uri for each in pending]
+            views = [each.view for each in pending if each.view is not None]
             words = made_words(self.describer, uris, views)
             pending = [each._replace(words=own, view=None) for each, own in zip(pending, words, strict=True)]
 
