@@ -17,6 +17,10 @@ from model.errors import AahrError
 
 CACHE = Path.home() / ".cache" / "aahr"
 
+Descriptions = Annotated[
+    Path | None, typer.Option(help="File of `aahr describe` about the images of --data, for a model with semantics.")
+]
+
 app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
 app.add_typer(data_app, name="data")
@@ -117,27 +121,31 @@ def average(
 @app.command()
 def evaluate(
     directory: Annotated[Path, typer.Argument(help="Checkpoint from `aahr train`, or model from `aahr export`.")],
-    data: Annotated[Path, typer.Option(help="Captions in Karpathy's JSON format, or a directory in SCAN's format.")],
+    data: Annotated[Path, typer.Option(help="File of captions, or directory of files; see --format.")],
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images; not needed for a model that takes regions.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split to evaluate: train, val or test.")] = "test",
+    data_format: Annotated[
+        Literal["karpathy", "scan", "n24news", "rsitmd"] | None,
+        typer.Option("--format", help="Format of --data; default: scan for a directory, karpathy for a file."),
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="What to measure: standard, scenes, coco-1k, coco-5k or eccv-caption.")
     ] = "standard",
     judgments: Annotated[
         Path | None, typer.Option(help="CSV file of expert judgments (Flickr8k); adds Kendall's tau-c.")
     ] = None,
-    descriptions: Annotated[
-        Path | None, typer.Option(help="File of `aahr describe` about the images, for a model with semantics.")
-    ] = None,
+    descriptions: Descriptions = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
     cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
-    """Measure image-to-text and text-to-image retrieval."""
+    """Measure image-to-text and text-to-image retrieval, and say whether the model was trained on such data."""
+    from training.about import describe_evaluation
     from training.evaluate import evaluate as evaluate_directory
     from training.evaluate import show_metrics
 
+    about = describe_evaluation(directory, data=data, images=images, split=split, data_format=data_format)
     metrics = evaluate_directory(
         directory,
         data=data,
@@ -147,8 +155,9 @@ def evaluate(
         cache=cache,
         protocol=protocol,
         descriptions=descriptions,
+        data_format=data_format,
     )
-    show_metrics(metrics, json_file)
+    show_metrics(metrics, about, json_file)
 
 
 @app.command()
@@ -164,7 +173,7 @@ def export(
         Path | None, typer.Option(help="fp16, int8: data set to measure the accuracy on; default: that of the recipe.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder with the images of --data.")] = None,
-    descriptions: Annotated[Path | None, typer.Option(help="Descriptions of the images of --data.")] = None,
+    descriptions: Descriptions = None,
     describer: Annotated[
         Path | None, typer.Option(help="Folder of the describer of a model with semantics, to go with it.")
     ] = None,
@@ -210,8 +219,9 @@ def serve(
     AAHR_MAX_WAIT_MS, AAHR_MAX_QUEUE, AAHR_WATCH_S, AAHR_MAX_BODY_BYTES, AAHR_REQUEST_TIMEOUT_S,
     AAHR_MAX_CONCURRENCY, AAHR_IMAGE_FORMATS, AAHR_API_KEYS, AAHR_API_KEYS_FILE, AAHR_ADMIN_TOKEN,
     AAHR_ALLOW_ANONYMOUS, AAHR_RATE_LIMIT, AAHR_ALLOWED_HOSTS, AAHR_ALLOWED_ORIGINS, AAHR_FETCH_URLS,
-    AAHR_FETCH_PORTS, REDIS_URL, REDIS_URL_FILE, AAHR_CACHE_TTL_S, AAHR_CACHE_BYTES, AAHR_LOG_FORMAT,
-    AAHR_LOG_LEVEL, AAHR_ACCESS_LOG, OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL.
+    AAHR_FETCH_PORTS, AAHR_DESCRIBE_URL, AAHR_DESCRIBE_TIMEOUT_S, OPENAI_API_KEY, REDIS_URL, REDIS_URL_FILE,
+    AAHR_CACHE_TTL_S, AAHR_CACHE_BYTES, AAHR_LOG_FORMAT, AAHR_LOG_LEVEL, AAHR_ACCESS_LOG,
+    OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL.
     """
     from service.server import serve as serve_http
 

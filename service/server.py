@@ -21,6 +21,7 @@ from service.cache import make_cache
 from service.core.batching import BatchLimits
 from service.core.budget import Workers
 from service.core.generation import Generation, Loader
+from service.describers import make_describing
 from service.obs.logging import configure_logging
 from service.obs.metrics import Metrics
 from service.obs.multiprocess import VARIABLE, forget_worker, prepare_directory
@@ -145,6 +146,7 @@ def make_loader(settings: Settings, observer: QueueObserver | None = None) -> Lo
         limits,
         model_directory=settings.model_dir,
         observer=observer,
+        describing=make_describing(settings),
     )
 
 

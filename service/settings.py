@@ -186,6 +186,17 @@ class Settings(BaseSettings):
     fetch_ports: PortList = Field(
         default=frozenset({80, 443}), description="Comma-separated ports from which images may be fetched."
     )
+    describe_url: str | None = Field(
+        default=None,
+        description="OpenAI-compatible server, such as http://localhost:8000/v1, that describes images for a model "
+        "that was trained on its descriptions; its key is in OPENAI_API_KEY. Default: images are searched undescribed.",
+    )
+    describe_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=600,
+        description="How long that server may take for an image in seconds; then the search goes on without.",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias="REDIS_URL",

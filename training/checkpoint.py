@@ -15,11 +15,21 @@ from pydantic import AwareDatetime
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.artifact import IMAGE_GRAPH
 from model.config import FeatureDimensions, Settings
 from model.descriptions import Source
 from model.errors import ArtifactCorrupt, ArtifactMissing, TrainingError
-from model.manifest import FileEntry, describe_files, parse_json_file, published_directory, read_manifest, verify_files
+from model.manifest import (
+    MANIFEST,
+    FileEntry,
+    describe_files,
+    parse_json_file,
+    published_directory,
+    read_manifest,
+    verify_files,
+)
 from model.nn.aahr import AAHR
+from model.replacement import recover_directory
 from training.config import TrainingConfig
 from training.network import Backbones, build_network
 
@@ -130,6 +140,18 @@ def save_checkpoint(
             files=describe_files(staging, [path.name for path in staging.iterdir()]),
         )
         (staging / "manifest.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def is_exported(directory: Path) -> bool:
+    """Whether a directory is a model of `aahr export`, not a checkpoint; raises ArtifactMissing where it is neither."""
+    recover_directory(directory)
+    if (directory / IMAGE_GRAPH).exists():
+        return True
+    if not (directory / MANIFEST).exists():
+        raise ArtifactMissing(
+            f"{directory} is neither a checkpoint of `aahr train` nor a model of `aahr export`: it has no {MANIFEST}"
+        )
+    return False
 
 
 def open_checkpoint(directory: Path) -> Checkpoint:

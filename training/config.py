@@ -61,7 +61,7 @@ class BatchConfig(Settings):
 class DataConfig(Settings):
     """One data set. `scenes` is drawn on demand; the others are read from `captions` and `images` or `directory`."""
 
-    format: Literal["karpathy", "scan", "scenes"] = "karpathy"
+    format: Literal["karpathy", "scan", "n24news", "rsitmd", "scenes"] = "karpathy"
     captions: Path | None = None
     images: Path | None = None
     directory: Path | None = None
@@ -80,8 +80,15 @@ class DataConfig(Settings):
 
     @model_validator(mode="after")
     def _paths_fit_format(self) -> Self:
-        if self.format == "karpathy" and (self.captions is None or self.images is None):
-            raise ValueError("a data set of format 'karpathy' needs `captions` (a JSON file) and `images` (a folder)")
+        if self.format in ("karpathy", "rsitmd") and (self.captions is None or self.images is None):
+            raise ValueError(
+                f"a data set of format '{self.format}' needs `captions` (a JSON file) and `images` (a folder)"
+            )
+        if self.format == "n24news" and (self.directory is None or self.images is None):
+            raise ValueError(
+                "a data set of format 'n24news' needs `directory`, with nytimes_{train,dev}.json, and `images` (a "
+                "folder)"
+            )
         if self.format == "scan" and self.directory is None:
             raise ValueError("a data set of format 'scan' needs `directory`, with {split}_ims.npy and {split}_caps.txt")
         if self.clip is not None and (self.format != "scan" or self.images is None):
@@ -89,6 +96,11 @@ class DataConfig(Settings):
         if self.training_descriptions is not None and self.descriptions is None:
             raise ValueError("`training_descriptions` are of the train split alone: give `descriptions`, of the others")
         return self
+
+    @property
+    def source(self) -> Path | None:
+        """What the captions are read from: a file or a directory; None where they are drawn."""
+        return self.captions if self.directory is None else self.directory
 
     @property
     def may_be_changed(self) -> bool:

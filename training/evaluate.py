@@ -6,8 +6,8 @@ A checkpoint runs through torch, an exported model through ONNX Runtime, with th
 import json
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast, get_args
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -15,16 +15,16 @@ from rich.table import Column, Table
 from model.artifact import load_model_artifact
 from model.datasets.scan import open_scan
 from model.descriptions import read_descriptions
-from model.errors import ArtifactMissing, DataError, UnsupportedQuery
-from model.manifest import MANIFEST, write_text_atomically
-from model.replacement import recover_directory
+from model.errors import DataError, UnsupportedQuery
+from model.manifest import write_text_atomically
 from model.runtime import Runtime
-from training.checkpoint import load_network, open_checkpoint
-from training.data.dataset import ImageTextDataset, Split
+from training.about import About
+from training.checkpoint import is_exported, load_network, open_checkpoint
+from training.data.dataset import ImageTextDataset
 from training.data.described import names_below
+from training.data.formats import FileFormat, read_split
 from training.data.judgments import load_judgments
-from training.data.karpathy import load_karpathy
-from training.data.scan import region_table, scan_dataset
+from training.data.scan import region_table
 from training.device import default_device
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
 from training.metrics import expert_tau_c
@@ -42,19 +42,18 @@ def evaluate(
     cache: Path,
     protocol: str = "standard",
     descriptions: Path | None = None,
+    data_format: FileFormat | None = None,
 ) -> dict[str, float]:
     """What a protocol measures of a checkpoint or exported model on one split, and `expert_tau_c` where judgments are.
 
-    `data` is a file in Karpathy's format or a directory in SCAN's; `descriptions` are those of the images, for a model
-    that fuses semantics: without them every description is taken for missing.
+    Without a `data_format`, `data` is a file in Karpathy's format or a directory in SCAN's. `descriptions` are those of
+    the images, for a model that fuses semantics: without them every description is taken for missing.
 
     Raises ArtifactMissing where `directory` holds no model, DataError for data that is not in its format or not what
     the protocol is about, and UnsupportedQuery for data that the model cannot take.
     """
     check_protocol(protocol)
-    if split not in get_args(Split):
-        raise DataError(f"there is no split '{split}'; choose one of {', '.join(get_args(Split))}")
-    dataset = _read(data, images, cast(Split, split))
+    dataset = read_split(data, images, split, data_format)
     described = None if descriptions is None else _described(dataset, images or data, descriptions)
     with closing(open_embedder(directory, cache)) as embedder:
         _refuse_unsupported(embedder, directory, data, images)
@@ -73,25 +72,23 @@ def evaluate(
     return metrics
 
 
-def show_metrics(metrics: Mapping[str, float], json_file: Path | None) -> None:
-    """Print a table, and write the metrics as JSON where a file is given."""
+def show_metrics(metrics: Mapping[str, float], about: About, json_file: Path | None) -> None:
+    """Print what they are about and a table, and write both as JSON where a file is given, the former as "about"."""
     table = Table("metric", Column("value", justify="right"))
     for name, value in metrics.items():
         table.add_row(name, f"{value:.1f}")
-    Console().print(table)
+    console = Console()
+    console.print(about.line, markup=False, highlight=False, soft_wrap=True)
+    console.print(table)
     if json_file is not None:
-        write_text_atomically(json_file, json.dumps(metrics, indent=2) + "\n")
+        document = {**metrics, "about": asdict(about)}
+        write_text_atomically(json_file, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def open_embedder(directory: Path, cache: Path) -> Embedder:
     """An exported model or a checkpoint, whichever the directory is; to be closed."""
-    recover_directory(directory)
-    if (directory / "image.onnx").exists():
+    if is_exported(directory):
         return ArtifactEmbedder(Runtime.load(load_model_artifact(directory)))
-    if not (directory / MANIFEST).exists():
-        raise ArtifactMissing(
-            f"{directory} is neither a checkpoint of `aahr train` nor a model of `aahr export`: it has no {MANIFEST}"
-        )
     checkpoint = open_checkpoint(directory)
     backbones = load_backbones(checkpoint.config, default_device())
     clip = next((data.clip for data in checkpoint.config.data.values() if data.clip is not None), None)
@@ -103,15 +100,6 @@ def _refuse_unsupported(embedder: Embedder, directory: Path, data: Path, images:
         raise UnsupportedQuery(f"{directory} takes images: say with --images where those of {data} are")
     if not embedder.takes_pixels and not data.is_dir():
         raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
-
-
-def _read(data: Path, images: Path | None, split: Split) -> ImageTextDataset:
-    """A split of a Karpathy file or of a SCAN directory."""
-    if data.is_dir():
-        return scan_dataset(open_scan(data, split), images)
-    if images is None:
-        raise DataError(f"{data} names images: say with --images where they are")
-    return load_karpathy(data, images, split)
 
 
 def _described(dataset: ImageTextDataset, folder: Path, file: Path) -> list[str | None]:

@@ -4,14 +4,13 @@ Karpathy and Fei-Fei, "Deep Visual-Semantic Alignments for Generating Image Desc
 Flickr30K and COCO are split with it. Training and the index read it here; each declares what else it needs of an image.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from model.datasets.strict_json import parse_json
+from model.datasets.json_file import read_json
 from model.errors import DataError
 
 REMEDY = 'Karpathy\'s format is {"images": [{"filename": "a.jpg", "sentences": [{"raw": "a dog", "sentid": 0}]}]}'
@@ -65,7 +64,7 @@ def read_karpathy(path: Path, kind: type[Image], *, remedy: str = REMEDY) -> Kar
     Raises DataError, naming file, place and `remedy`, for a file that cannot be read, that is not strict JSON, that
     lacks a field or has one of another type, and that has a path or a sentence id twice.
     """
-    content = _parse(path, _read(path), kind, remedy)
+    content: KarpathyFile[Image] = read_json(path, KarpathyFile[kind].model_validate, remedy)  # type: ignore[valid-type]
     refuse_twice(path, "filename", ((image.uri, f"images[{at}]") for at, image in enumerate(content.images)))
     refuse_twice(path, "sentid", _sentence_ids(content.images))
     return content
@@ -78,32 +77,6 @@ def refuse_twice(path: Path, key: str, places: Iterable[tuple[SentenceId, str]])
         if value in seen:
             raise DataError(f"{path}, {place}: the {key} {value} is at {seen[value]} already; keep one of the two")
         seen[value] = place
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
-
-
-def _parse(path: Path, text: str, kind: type[Image], remedy: str) -> KarpathyFile[Image]:
-    try:
-        return KarpathyFile[kind].model_validate(parse_json(text))  # type: ignore[valid-type]
-    except ValidationError as error:
-        raise DataError(f"{path}, {_first_problem(error)}; {remedy}") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: {error.msg}; fix the JSON there") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON that can be used: {error}") from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-    return f"{place.lstrip('.') or 'the document'}: {problem['msg'].lower()}"
 
 
 def _sentence_ids(images: Iterable[KarpathyImage[Any]]) -> Iterable[tuple[SentenceId, str]]:

@@ -25,9 +25,13 @@ class Subject:
 
 
 class Rejected(NamedTuple):
-    """Why there is no description: an empty answer, a refusal, one that is too long, a server that does not answer."""
+    """Why there is no description: an empty answer, a refusal, one that is too long, a server that does not answer.
+
+    Only the last has `answered` False: other images would fare the same.
+    """
 
     reason: str
+    answered: bool = True
 
 
 class Describer(Protocol):

@@ -36,6 +36,7 @@ def rendered(request: SearchRequest, results: Results) -> bytes:
         id=request.id,
         target=results.target,
         truncated=results.truncated,
+        description=results.description,
         notes=[*results.notes, *(f"the payload of {hit_id} is nested too deeply to be shown" for hit_id in hidden)],
     )
     return _json({"results": hits, "query": echo.model_dump()})

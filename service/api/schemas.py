@@ -204,6 +204,9 @@ class QueryEcho(Answer):
     id: str | None = Field(default=None, description="For an id query, the item.")
     target: Modality = Field(description="Which items were searched.")
     truncated: bool = Field(default=False, description="Whether the text was too long and its end was ignored.")
+    description: str | None = Field(
+        default=None, description="What an image was described as, where the model fuses descriptions."
+    )
     notes: list[str] = Field(default_factory=list, description="Where the search differs from what was asked, and why.")
 
 

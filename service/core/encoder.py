@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from index.items import Modality
@@ -14,12 +15,16 @@ from model.preprocess import decode_image, prepare_image
 from model.runtime import IMAGE_CHUNK, Runtime
 from service.core.batching import BatchLimits, BatchOwner
 from service.core.budget import Workers
+from service.core.describing import Described, Describing, Undescribed
 from service.core.errors import NotReadyError, OverloadedError
 from service.core.query import Embedded
 from service.obs.observers import QueueObserver
 from service.obs.timing import Stopwatch
 
 Item = TypeVar("Item")
+Pixels = NDArray[np.float32]  # [3, H, W]
+
+_NOTHING = Described(None)
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +39,16 @@ class Encoder:
     """
 
     def __init__(
-        self, runtime: Runtime, workers: Workers, limits: BatchLimits, observer: QueueObserver | None = None
+        self,
+        runtime: Runtime,
+        workers: Workers,
+        limits: BatchLimits,
+        observer: QueueObserver | None = None,
+        describing: Describing | None = None,
     ) -> None:
+        """`describing`: of images, for a model that fuses descriptions."""
         self.runtime = runtime
+        self._describing = describing or (Undescribed() if runtime.fuses_semantics else None)
         self._workers = workers
         self._failure: str | None = None
         lanes = 1 if runtime.on_gpu else workers.threads
@@ -68,19 +80,30 @@ class Encoder:
         return await self._noting_failures(self._texts, text, watch)
 
     async def image(self, content: bytes, watch: Stopwatch) -> Embedded:
-        """Raises UnreadableImage, ImageTooLarge, UnsupportedQuery, OverloadedError and NotReadyError."""
-        pixels = await self._workers.run(lambda: self._prepared(content, watch), watch)
-        return await self._noting_failures(self._images, pixels, watch)
+        """Raises UnreadableImage, ImageTooLarge, UnsupportedQuery, OverloadedError and NotReadyError.
+
+        An image that cannot be described is embedded nevertheless, and the notes say so.
+        """
+        if self._describing is None:
+            pixels = await self._workers.run(lambda: self._prepared(content, watch)[1], watch)
+            return await self._noting_failures(self._images, (pixels, _NOTHING), watch)
+        image, pixels = await self._workers.run(lambda: self._prepared(content, watch), watch)
+        described = await self._describing.describe(image, watch)
+        return await self._noting_failures(self._images, (pixels, described), watch)
 
     def close(self) -> None:
-        """Stop the runtime; nothing may be waiting."""
+        """Stop the runtime and the describer; nothing may be waiting."""
         self.runtime.close()
+        if self._describing is not None:
+            self._describing.close()
 
-    def _prepared(self, content: bytes, watch: Stopwatch) -> NDArray[np.float32]:
+    def _prepared(self, content: bytes, watch: Stopwatch) -> tuple[PIL.Image.Image, Pixels]:
         """Decoded as the gallery was, so that an image of the gallery finds itself with a score of one."""
         with watch.measure("decode"):
             preprocessing = self.runtime.image_preprocessing
-            return prepare_image(decode_image(content, at_least=preprocessing.size), preprocessing)
+            wanted = 0 if self._describing is None else self._describing.at_least
+            image = decode_image(content, at_least=max(preprocessing.size, wanted))
+            return image, prepare_image(image, preprocessing)
 
     def _embed_texts(self, texts: Sequence[str]) -> list[Embedded]:
         tokens = self.runtime.tokenizer(texts)
@@ -92,8 +115,15 @@ class Encoder:
             for embedding, truncated in zip(embeddings, tokens.truncated, strict=True)
         ]
 
-    def _embed_images(self, pixels: Sequence[NDArray[np.float32]]) -> list[Embedded]:
-        return [Embedded(row, Modality.IMAGE) for row in self.runtime.encode_pixels(np.stack(pixels))]
+    def _embed_images(self, images: Sequence[tuple[Pixels, Described]]) -> list[Embedded]:
+        semantics = None
+        if self.runtime.fuses_semantics:
+            semantics = self.runtime.encode_descriptions([described.text for _, described in images])
+        embeddings = self.runtime.encode_pixels(np.stack([pixels for pixels, _ in images]), semantics)
+        return [
+            Embedded(row, Modality.IMAGE, notes=described.notes, description=described.text)
+            for row, (_, described) in zip(embeddings, images, strict=True)
+        ]
 
     async def _noting_failures(self, owner: BatchOwner[Item, Embedded], item: Item, watch: Stopwatch) -> Embedded:
         """Whatever is not a fault of the input is a fault of the encoders, and must show in the readiness."""

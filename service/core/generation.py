@@ -11,11 +11,12 @@ from index.collection import Collection, Hit, SearchOptions
 from index.collection.store import Store
 from index.items import Modality
 from index.queries import check_model, search_unique
-from model.artifact import load_model_artifact
+from model.artifact import ModelArtifact, load_model_artifact
 from model.errors import ArtifactCorrupt
 from model.runtime import Runtime
 from service.core.batching import BatchLimits, BatchOwner
 from service.core.budget import Workers
+from service.core.describing import Describing
 from service.core.encoder import Encoder
 from service.core.query import Embedding
 from service.obs.observers import QueueObserver
@@ -118,13 +119,18 @@ class Loader:
         *,
         model_directory: Path | None = None,
         observer: QueueObserver | None = None,
+        describing: Callable[[ModelArtifact, Workers], Describing | None] = lambda *_: None,
     ) -> None:
-        """`model_directory`: where the model lies, if not where the index remembers it."""
+        """`model_directory`: where the model lies, if not where the index remembers it.
+
+        `describing` makes what describes the images of requests for a model that fuses descriptions.
+        """
         self.store = store
         self.workers = workers
         self._limits = limits
         self._model_directory = model_directory
         self._observer = observer
+        self._describing = describing
 
     def load(self, serving: Generation | None = None) -> Generation:
         """The published version with its model; what it has in common with the generation that serves is shared.
@@ -152,7 +158,8 @@ class Loader:
         artifact = load_model_artifact(directory)
         if serving is not None and artifact.manifest.model_id == serving.encoder.runtime.model_id:
             return serving._shared.hold()
-        encoder = Encoder(Runtime.load(artifact, workers=1), self.workers, self._limits, self._observer)
+        describing = self._describing(artifact, self.workers)
+        encoder = Encoder(Runtime.load(artifact, workers=1), self.workers, self._limits, self._observer, describing)
         encoder.warm_up()
         if serving is not None and encoder.failure is not None:
             encoder.close()

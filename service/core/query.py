@@ -87,12 +87,16 @@ class Query:
 
 
 class Embedded(NamedTuple):
-    """A query as a vector; its modality decides what is searched by default."""
+    """A query as a vector; its modality decides what is searched by default.
+
+    `description` is what an image was described as, for a model that fuses that.
+    """
 
     embedding: Embedding
     modality: Modality
     truncated: bool = False
     notes: tuple[str, ...] = ()
+    description: str | None = None
 
 
 class Results(NamedTuple):
@@ -102,6 +106,7 @@ class Results(NamedTuple):
     target: Modality
     truncated: bool = False
     notes: tuple[str, ...] = ()
+    description: str | None = None
 
 
 def unit_vector(values: Sequence[float], dimension: int, field_name: str = "embedding") -> Embedding:
@@ -138,4 +143,5 @@ def combined(parts: Sequence[tuple[float, Embedded]]) -> Embedded:
         Modality.IMAGE if modalities == {Modality.IMAGE} else Modality.TEXT,
         any(part.truncated for _, part in parts),
         tuple(note for _, part in parts for note in part.notes),
+        next((part.description for _, part in parts if part.description is not None), None),
     )

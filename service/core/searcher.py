@@ -53,7 +53,7 @@ class Searcher:
         lookup = Lookup(embedded.embedding, target, query.options, query.unique)
         hits = await generation.search.submit(lookup, watch)
         notes = (*embedded.notes, *([note] if note else []))
-        return Results(hits, target, embedded.truncated, notes)
+        return Results(hits, target, embedded.truncated, notes, embedded.description)
 
     async def embed(self, generation: Generation, query: Query, watch: Stopwatch) -> Embedded:
         """The query as one vector; its parts are embedded side by side."""
@@ -86,7 +86,8 @@ class Searcher:
             found = await generation.encoder.text(source.text, watch)
         else:
             found = await generation.encoder.image(source.content, watch)
-        if cache is not None and not found.notes:  # what the notes say is not kept, so that they would be lost
+        # What the notes and the description say is not kept, so that it would be lost.
+        if cache is not None and not found.notes and found.description is None:
             await cache.put(runtime.model_id, digest, found.embedding)
         return found
 

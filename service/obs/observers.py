@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol, get_args
 
-Stage = Literal["queue", "decode", "encode", "search", "render", "cache", "publish"]
+Stage = Literal["queue", "decode", "describe", "encode", "search", "render", "cache", "publish"]
 Owner = Literal["text", "image", "search"]
 CacheName = Literal["results", "embeddings"]
 CacheResult = Literal["hit", "miss", "error"]

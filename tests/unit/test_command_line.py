@@ -23,8 +23,8 @@ OPTIONS = {
     "train": {"config", "--out", "--set", "--resume", "--cache"},
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {
-        *("directory", "--data", "--images", "--split", "--judgments", "--descriptions", "--json", "--cache"),
-        "--protocol",
+        *("directory", "--data", "--format", "--images", "--split", "--judgments", "--descriptions", "--json"),
+        *("--cache", "--protocol"),
     },
     "export": {
         *("checkpoint", "--out", "--precision", "--check", "--data", "--images", "--descriptions", "--describer"),

@@ -23,9 +23,10 @@ from training.data.dataset import ImageTextDataset, Split, concatenate
 from training.data.described import semantic_table
 from training.data.families import refuse_unfit_families
 from training.data.features import image_feature_tables, text_feature_table
+from training.data.formats import read_split
 from training.data.karpathy import load_karpathy
 from training.data.pca import fit_cell_pca
-from training.data.scan import check_regions, region_table, scan_dataset
+from training.data.scan import check_regions, region_table
 from training.data.semantics import SemanticTable, join_semantics
 from training.data.sentence_embeddings import SentenceEmbeddingTable
 from training.data.table import FeatureTable, concatenate_tables
@@ -137,15 +138,12 @@ def _image_folder(data: DataConfig, cache: Path) -> Path:
 
 def _read(data: DataConfig, split: Split, cache: Path) -> ImageTextDataset:
     """The images and captions of a split."""
-    if data.format == "scan":
-        return scan_dataset(_scan(data, split), data.images)
     if data.format == "scenes":
         directory = drawn_scenes(data, cache)
         scenes = directory / "scenes.json"
         return with_families(load_karpathy(scenes, directory / "images", split), scenes)
-    assert data.captions is not None
-    assert data.images is not None
-    return load_karpathy(data.captions, data.images, split)
+    assert data.source is not None
+    return read_split(data.source, data.images, split, data.format)
 
 
 def drawn_scenes(data: DataConfig, cache: Path) -> Path:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.errors import DataError, InvalidInput, TrainingError
 from model.preprocess import ImagePreprocessing, decode_image, prepare_image
 from training.config import TrainingConfig
-from training.data.karpathy import load_karpathy
+from training.data.formats import FileFormat, read_split
 from training.data.sources import drawn_scenes
 from training.evaluate import evaluate
 from training.export.parity import draw_examples
@@ -27,13 +27,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A data set of the recipe: a file in Karpathy's format with its images, or a directory in SCAN's format."""
+    """A data set of the recipe; without a format, `data` is a file in Karpathy's or a directory in SCAN's."""
 
     name: str
     data: Path
     images: Path | None
     cache: Path
     descriptions: Path | None = None
+    data_format: FileFormat | None = None
 
     def measure(self, directory: Path) -> dict[str, float]:
         """Retrieval metrics of an exported model on the val split.
@@ -49,6 +50,7 @@ class HeldOut:
                 judgments=None,
                 cache=self.cache,
                 descriptions=self.descriptions,
+                data_format=self.data_format,
             )
         except DataError as error:
             raise DataError(
@@ -74,7 +76,7 @@ class HeldOut:
 
     def _training_pixels(self, preprocessing: ImagePreprocessing) -> list[Floats]:
         try:
-            dataset = load_karpathy(self.data, self.images or Path(), "train")
+            dataset = read_split(self.data, self.images, "train", self.data_format)
         except DataError as error:
             _log.warning("%s", error)
             return []
@@ -94,14 +96,14 @@ def held_out(
     """The data set on whose val split the checkpoint was chosen; the other arguments say where else it lies."""
     source, name = config.data[config.select_on], config.select_on
     described = descriptions or source.descriptions
+    own_format: FileFormat | None = source.format if source.format in ("n24news", "rsitmd") else None
     if data is not None:
-        return HeldOut(name, data, images or source.images, cache, described)
+        return HeldOut(name, data, images or source.images, cache, described, own_format)
     if source.format == "scenes":
         directory = drawn_scenes(source, cache)
         return HeldOut(name, directory / "scenes.json", directory / "images", cache, described)
-    captions = source.directory if source.format == "scan" else source.captions
-    assert captions is not None  # the recipe was checked
-    return HeldOut(name, captions, images or source.images, cache, described)
+    assert source.source is not None  # the recipe was checked
+    return HeldOut(name, source.source, images or source.images, cache, described, own_format)
 
 
 def refuse_loss(exact: Mapping[str, float], variant: Mapping[str, float], precision: str) -> None:

@@ -85,8 +85,10 @@ class OpenAIDescriber:
         try:
             caption = subject.caption if self._mode == "reference" else self._asked(PROMPTS.caption, url, until)
             return self._asked(PROMPTS.describe_with(caption or ""), url, until)
-        except (Unusable, NoAnswer) as error:
+        except Unusable as error:
             return Rejected(str(error))
+        except NoAnswer as error:
+            return Rejected(str(error), answered=False)
 
     def _asked(self, text: str, url: str, until: float) -> str:
         body = chat_body(self._endpoint.model, self._sampling, PROMPTS.system, text, url)
