@@ -22,6 +22,10 @@ Table = Annotated[
     typer.Option(help="CSV, JSON lines or Parquet: image, optional id and caption; other columns become the payload."),
 ]
 Captions = Annotated[Path | None, typer.Option(help="Karpathy JSON, or a table of image and caption.")]
+Descriptions = Annotated[
+    Path | None,
+    typer.Option(help="What the images show, by `aahr describe`, for a model trained with descriptions (semantics)."),
+]
 Strict = Annotated[bool, typer.Option(help="Captions whose image is not there are an error.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads that decode and encode; default: one a core.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="Images of one call of the model; default: as measured.")]
@@ -42,6 +46,7 @@ def rebuild(
     kind: Annotated[str | None, typer.Option(help="Nearest-neighbour index; default: chosen and tuned.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory of the index, such as 500MB or 30%.")] = None,
     recall: Annotated[float, typer.Option(min=0.5, max=1, help="recall@10 that the index is tuned to.")] = 0.95,
+    descriptions: Descriptions = None,
     workers: Workers = None,
     batch: Batch = None,
     max_rejects: MaxRejects = 0.5,
@@ -50,7 +55,8 @@ def rebuild(
 ) -> None:
     """Embed a gallery and publish it as a new version of the index.
 
-    What an earlier, killed run has embedded is used, and so are unchanged images of the current version.
+    What an earlier, killed run has embedded is used, and so are unchanged images of the current version. A description
+    counts as missing where the file of its image has changed since, or where the image has none.
     """
     from index.rebuild import AnnChoice, Embedding, SourceChoice
     from index.rebuild import rebuild as rebuild_index
@@ -58,7 +64,7 @@ def rebuild(
     rebuild_index(
         model,
         out,
-        SourceChoice(images=images, captions=captions, table=table, strict=strict, regions=regions, split=split),
+        SourceChoice(images, captions, table, strict, regions, split, descriptions),
         AnnChoice(kind=kind, memory=memory, recall=recall),
         Embedding(workers, batch, max_rejects, engine, ray_address),
     )
@@ -70,6 +76,7 @@ def add(
     images: Images = None,
     captions: Captions = None,
     table: Table = None,
+    descriptions: Descriptions = None,
     model: Annotated[Path | None, typer.Option(help="Model artifact, where it has moved since the rebuild.")] = None,
     workers: Workers = None,
     max_rejects: MaxRejects = 0.5,
@@ -77,7 +84,7 @@ def add(
     """Add images that are not in the index yet; one that is refuses the whole change."""
     from index.rebuild import Embedding, SourceChoice, change
 
-    source = SourceChoice(images=images, captions=captions, table=table)
+    source = SourceChoice(images=images, captions=captions, table=table, descriptions=descriptions)
     change(index, source, Embedding(workers, None, max_rejects), model, replace=False)
 
 
@@ -87,6 +94,7 @@ def upsert(
     images: Images = None,
     captions: Captions = None,
     table: Table = None,
+    descriptions: Descriptions = None,
     model: Annotated[Path | None, typer.Option(help="Model artifact, where it has moved since the rebuild.")] = None,
     workers: Workers = None,
     max_rejects: MaxRejects = 0.5,
@@ -94,7 +102,7 @@ def upsert(
     """Add images, or replace those of equal id, together with their captions."""
     from index.rebuild import Embedding, SourceChoice, change
 
-    source = SourceChoice(images=images, captions=captions, table=table)
+    source = SourceChoice(images=images, captions=captions, table=table, descriptions=descriptions)
     change(index, source, Embedding(workers, None, max_rejects), model, replace=True)
 
 

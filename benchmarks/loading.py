@@ -156,7 +156,8 @@ def _metadata(start: int, stop: int) -> pa.Table:
         for row in range(start, stop)
     ]
     captions = [f"the caption of image number {row}" for row in range(start, stop)]
-    return pa.table([ids, ids, uris, captions, payloads, pa.nulls(len(ids), pa.binary(32))], schema=SCHEMA)
+    absent = [pa.nulls(len(ids), SCHEMA.field(name).type) for name in ("fingerprint", "description")]
+    return pa.table([ids, ids, uris, captions, payloads, *absent], schema=SCHEMA)
 
 
 if __name__ == "__main__":

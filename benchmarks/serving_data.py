@@ -165,5 +165,6 @@ def _rows(kind: str, vectors: Floats) -> PendingRows:
         "caption": [texts[number % len(texts)] for number in numbers],
         "payload": [json.dumps({"year": 2000 + number % 20, "camera": f"c{number % 50}"}) for number in numbers],
         "fingerprint": [None] * len(vectors),
+        "description": [None] * len(vectors),
     }
     return PendingRows(vectors, pa.table(columns, schema=SCHEMA))

@@ -22,6 +22,8 @@ Embedding = NDArray[np.float32]  # [D], L2-normalised
 class Addition:
     """One image: the bytes of its file, its `upload_uri`, its embedding, and its captions with theirs.
 
+    `description`: what the image was embedded with, cleaned, where the model fuses semantics.
+
     `given_id` None: the id follows from the uri, as a rebuild of the images root would have it.
     """
 
@@ -31,6 +33,7 @@ class Addition:
     given_id: str | None = None
     captions: Sequence[tuple[str, Embedding]] = ()
     payload: Mapping[str, Any] = field(default_factory=dict)
+    description: str | None = None
 
     @property
     def id(self) -> str:
@@ -67,11 +70,13 @@ def _image_cells(addition: Addition) -> dict[str, Any]:
         "caption": addition.captions[0][0] if addition.captions else None,
         "payload": dump_payload(dict(addition.payload)),
         "fingerprint": hashlib.sha256(addition.content).digest(),
+        "description": addition.description,
     }
 
 
 def _caption_rows(addition: Addition) -> Iterator[tuple[dict[str, Any], Embedding]]:
-    shared = {"image_id": addition.id, "uri": addition.uri, "payload": "{}", "fingerprint": None}
+    none = dict.fromkeys(("fingerprint", "description"))
+    shared = {"image_id": addition.id, "uri": addition.uri, "payload": "{}", **none}
     for caption_id, (text, embedding) in zip(addition.caption_ids, addition.captions, strict=True):
         yield {**shared, "id": caption_id, "caption": text}, embedding
 

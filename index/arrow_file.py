@@ -1,8 +1,9 @@
 """Arrow IPC files, written batch by batch and read through a memory map, with what is damaged refused."""
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,20 +37,25 @@ class ArrowFile:
         self.batches = batches
 
     @classmethod
-    def open(cls, path: Path, schema: pa.Schema) -> "ArrowFile":
+    def open(cls, path: Path, schema: pa.Schema, added: Sequence[str] = ()) -> "ArrowFile":
         """Raises ArtifactMissing, ArtifactCorrupt and OSError.
+
+        A file from before the last columns, those `added`, were written is read with nulls in them.
 
         Every access to a batch stays within its buffers; texts are not checked to be UTF-8.
         """
         with corrupt_unless_readable(path), path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
-            if not reader.schema.equals(schema):
+            earlier = pa.schema([field for field in schema if field.name not in added])
+            if not (reader.schema.equals(schema) or reader.schema.equals(earlier)):
                 raise ValueError(f"it has the columns {reader.schema.names}, not {schema.names}")
             batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
             for batch in batches:
                 batch.validate()
                 _check_columns(batch)
+            if not reader.schema.equals(schema):
+                batches = _completed(batches, schema)
         opened = cls(mapped, batches)
         opened.release()
         return opened
@@ -63,6 +69,22 @@ class ArrowFile:
         """Let go of the pages in memory; whatever is read again comes from the page cache."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _completed(batches: list[pa.RecordBatch], schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Batches [n] with columns of nulls for those that they lack; batches of one length share them in memory."""
+
+    @cache
+    def nulls(field: pa.Field, length: int) -> pa.Array:
+        return pa.nulls(length, field.type)
+
+    return [
+        pa.record_batch(
+            [batch[field.name] if field.name in batch.schema.names else nulls(field, len(batch)) for field in schema],
+            schema=schema,
+        )
+        for batch in batches
+    ]
 
 
 def _check_columns(batch: pa.RecordBatch) -> None:

@@ -89,10 +89,13 @@ def _decoded(runtime: Runtime, path: Path) -> Image.Image:
 
 def _print_hits(hits: Sequence[Hit], notes: Sequence[str], offset: int) -> None:
     console = Console(highlight=False)
+    described = any(hit.item.description for hit in hits)
     # Ids are there to be copied: the other columns fold instead.
-    table = Table("rank", "score", Column("id", no_wrap=True), "uri", "caption")
+    table = Table("rank", "score", Column("id", no_wrap=True), "uri", "caption", *(["description"] * described))
     for rank, hit in enumerate(hits, start=offset + 1):
-        cells = (str(rank), f"{hit.score:.4f}", hit.item.id, printable(hit.item.uri), printable(hit.item.caption or ""))
+        item = hit.item
+        texts = (item.uri, item.caption or "", *([item.description or ""] * described))
+        cells = (str(rank), f"{hit.score:.4f}", item.id, *map(printable, texts))
         table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     for note in notes:
         console.print(Text(f"note: {note}"))

@@ -31,7 +31,8 @@ class Item:
     """What a search can find: an image, or a caption of an image.
 
     `uri` is the POSIX path of the image below the images root, for a caption too. `caption` is the text of a text item
-    and the first caption, if any, of an image item. `payload` holds plain JSON values.
+    and the first caption, if any, of an image item. `payload` holds plain JSON values. `description` is what an image
+    was embedded with beside its pixels, by a model that fuses semantics.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Item:
     uri: str
     caption: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
+    description: str | None = None
 
 
 def image_item_id(uri: str) -> str:

@@ -1,7 +1,7 @@
 """Embeddings that an earlier version holds already, found by what was embedded."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from index.pending import PendingRows
 
 _BATCH_ROWS = 4096
 
-Digest = bytes  # SHA-256 of an image file's bytes, or of a caption in UTF-8
+Digest = bytes  # `image_digest` of an image, `text_digest` of a caption
 
 
 class Known(Protocol):
@@ -84,6 +84,14 @@ class KnownParts:
         return found, np.stack([vectors[at] for at in sorted(vectors)])
 
 
+def image_digest(fingerprint: Digest, description: str | None) -> Digest:
+    """What an image is known by: the bytes of its file, and the description that it was embedded with, if any.
+
+    So an image whose description has changed is not known, and models without semantics know images by their bytes.
+    """
+    return fingerprint if description is None else hashlib.sha256(fingerprint + description.encode()).digest()
+
+
 def text_digest(text: str) -> Digest:
     """What a caption is known by."""
     return hashlib.sha256(text.encode()).digest()
@@ -95,21 +103,30 @@ def _head(digest: Digest) -> int:
 
 def _sorted_digests(modality: Modality, table: pa.Table) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """The first eight bytes of all digests in their order, and the rows that they belong to."""
-    name = "fingerprint" if modality is Modality.IMAGE else "caption"
     heads = np.zeros(len(table), np.uint64)
     start = 0
-    for batch in table.select([name]).to_batches(max_chunksize=_BATCH_ROWS):
-        values = batch.column(0).to_pylist()
-        digests = values if modality is Modality.IMAGE else [text and text_digest(text) for text in values]
-        heads[start : start + len(values)] = [_head(digest or b"") for digest in digests]
-        start += len(values)
+    for batch in table.select(_COLUMNS[modality]).to_batches(max_chunksize=_BATCH_ROWS):
+        cells = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        heads[start : start + len(batch)] = [_head(_DIGEST_OF[modality](*row) or b"") for row in cells]
+        start += len(batch)
     order = np.argsort(heads, kind="stable")
     return heads[order], order
 
 
 def _digest_of(modality: Modality, table: pa.Table, row: int) -> Digest | None:
-    if modality is Modality.IMAGE:
-        fingerprint: Digest | None = table.column("fingerprint")[row].as_py()
-        return fingerprint
-    text = table.column("caption")[row].as_py()
+    return _DIGEST_OF[modality](*(table.column(name)[row].as_py() for name in _COLUMNS[modality]))
+
+
+def _image_digest(fingerprint: Digest | None, description: str | None) -> Digest | None:
+    return None if fingerprint is None else image_digest(fingerprint, description)
+
+
+def _caption_digest(text: str | None) -> Digest | None:
     return None if text is None else text_digest(text)
+
+
+_COLUMNS = {Modality.IMAGE: ["fingerprint", "description"], Modality.TEXT: ["caption"]}
+_DIGEST_OF: Mapping[Modality, Callable[..., Digest | None]] = {
+    Modality.IMAGE: _image_digest,
+    Modality.TEXT: _caption_digest,
+}

@@ -32,17 +32,22 @@ SCHEMA = pa.schema(
         pa.field("payload", pa.string(), nullable=False),  # a JSON object
         # SHA-256 of the image file's bytes (of a caption: null): equal, and the image need not be embedded again.
         pa.field("fingerprint", pa.binary(32)),
+        # What an image was embedded with, by a model that fuses semantics.
+        pa.field("description", pa.string()),
     ]
 )
+
+# Columns that segments of earlier versions lack.
+_ADDED = ("description",)
 
 _TABLE_FILE = "metadata.arrow"
 _IDS_FILE = "ids.arrow"
 _IMAGE_IDS_FILE = "image_ids.arrow"
 METADATA_FILES = (_TABLE_FILE, _IDS_FILE, _IMAGE_IDS_FILE, PATHS_FILE, *VALUE_FILES.values())
 
-_ITEM_COLUMNS = [SCHEMA.names.index(name) for name in ("id", "uri", "caption", "payload")]
-# Linux maps the 64 KiB around what is read: offsets and values of four columns.
-_BYTES_TOUCHED = 8 * 64 * 1024
+_ITEM_COLUMNS = [SCHEMA.names.index(name) for name in ("id", "uri", "caption", "payload", "description")]
+# Linux maps the 64 KiB around what is read: offsets and values of five columns.
+_BYTES_TOUCHED = 10 * 64 * 1024
 _RESIDENT_A_ROW = 100
 _RESIDENT = 64 * 2**20
 
@@ -85,7 +90,7 @@ class Metadata:
     @classmethod
     def open(cls, directory: Path) -> "Metadata":
         """Map what `write_metadata` wrote; raises ArtifactMissing, ArtifactCorrupt and OSError."""
-        file = ArrowFile.open(directory / _TABLE_FILE, SCHEMA)
+        file = ArrowFile.open(directory / _TABLE_FILE, SCHEMA, _ADDED)
         size = sum(len(batch) for batch in file.batches)
         return cls(
             file,
@@ -108,8 +113,9 @@ class Metadata:
         """The item of a row; raises IndexError beyond N, and ArtifactCorrupt."""
         batch, place = self._place(row)
         with _readable():
-            item_id, uri, caption, payload = (batch.column(column)[place].as_py() for column in _ITEM_COLUMNS)
-            return Item(item_id, modality, uri, caption, _parsed(payload))
+            cells = (batch.column(column)[place].as_py() for column in _ITEM_COLUMNS)
+            item_id, uri, caption, payload, description = cells
+            return Item(item_id, modality, uri, caption, _parsed(payload), description)
 
     def items(self, rows: Rows, modality: Modality) -> list[Item]:
         """The items of rows, in their order."""

@@ -16,7 +16,7 @@ class PendingRows:
     """Items of one modality; row n of `vectors` is row n of `metadata`.
 
     `vectors` [N, D] are L2-normalised and may be memory-mapped; `metadata` has the columns of
-    `index.metadata.SCHEMA` (id, image_id, uri, caption, payload, fingerprint).
+    `index.metadata.SCHEMA` (id, image_id, uri, caption, payload, fingerprint, description).
     """
 
     vectors: Embeddings
@@ -28,10 +28,14 @@ class PendingRows:
 
 @dataclass(frozen=True)
 class PendingVersion:
-    """All rows of a version to be, the files that were refused, and how many captions had no image."""
+    """All rows of a version to be, the files that were refused, and how many captions had no image.
+
+    `stale` counts images without a description since their file has changed after they were described.
+    """
 
     model: IndexedModel
     images_root: Path
     rows: Mapping[Modality, PendingRows]
     rejects: Sequence[Reject] = ()
     left_out: int = 0
+    stale: int = 0

@@ -12,14 +12,18 @@ from index.collection import Collection
 from index.collection.open import is_local, open_store
 from index.collection.store import Store
 from index.embedding import MAX_REJECTS, Settings, discard, embed_source
+from index.embedding.describing import describer_of
+from index.items import Modality
 from index.manifest import VersionInfo
 from index.pending import PendingVersion
 from index.progress import embedding_progress
 from index.queries import check_model
 from index.rejects import Reject, printable
 from index.sources import Source, read_regions, read_source
+from index.sources.descriptions import described
 from index.sources.rebase import rebased
-from model.artifact import ModelArtifact, load_model_artifact
+from model.artifact import ModelArtifact, ModelManifest, load_model_artifact
+from model.descriptions import Describer
 from model.errors import ArtifactCorrupt, ArtifactMissing, ConfigError, InvalidInput, ItemNotFound
 
 _REJECTS_SHOWN = 3
@@ -27,7 +31,10 @@ _REJECTS_SHOWN = 3
 
 @dataclass(frozen=True)
 class SourceChoice:
-    """What is to be indexed, as a user names it: images with captions beside them, a table, or regions."""
+    """What is to be indexed, as a user names it: images with captions beside them, a table, or regions.
+
+    `descriptions`: a file of `aahr describe`, for a model that fuses semantics.
+    """
 
     images: str | None = None
     captions: Path | None = None
@@ -35,9 +42,17 @@ class SourceChoice:
     strict: bool = False
     regions: Path | None = None
     split: str = "test"
+    descriptions: Path | None = None
 
-    def read(self, leave_out: Path | None = None) -> Source:
-        """The records; raises ConfigError where the parts do not fit together, DataError for what cannot be read."""
+    def read(self, model: ModelManifest, leave_out: Path | None = None) -> Source:
+        """The records, described for a model.
+
+        Raises ConfigError where the parts do not fit together, DataError for what cannot be read, and as `described`.
+        """
+        source = self._read(leave_out)
+        return source if self.descriptions is None else described(source, self.descriptions, model)
+
+    def _read(self, leave_out: Path | None) -> Source:
         images = None if self.images is None else Path(self.images)
         if self.regions is not None:
             if self.captions is not None or self.table is not None or self.strict:
@@ -84,19 +99,24 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was published, and what it took; `rate` is images a second of decoding and encoding."""
+    """What was published, and what it took; `rate` is images a second of decoding and encoding.
+
+    `undescribed` counts images without a description, where the model fuses semantics.
+    """
 
     info: VersionInfo
     rejects: Sequence[Reject]
     left_out: int
     seconds: float
     rate: float
+    undescribed: int | None = None
 
     def __str__(self) -> str:
         info = self.info
+        undescribed = "" if self.undescribed is None else f"{self.undescribed} images without a description, "
         return (
             f"version {info.version}: {info.images} images, {info.texts} captions, {len(self.rejects)} rejects, "
-            f"{self.left_out} captions left out, {self.seconds:.1f} s, {self.rate:.0f} images per second"
+            f"{self.left_out} captions left out, {undescribed}{self.seconds:.1f} s, {self.rate:.0f} images per second"
         )
 
 
@@ -115,7 +135,7 @@ def rebuild(
     """
     started, console = time.monotonic(), _console()
     artifact = load_model_artifact(model_directory)
-    source = choice.read(leave_out=Path(out) if is_local(out) else None)
+    source = choice.read(artifact.manifest, leave_out=Path(out) if is_local(out) else None)
     dimension = artifact.manifest.dimension
     share = memory_share(ann.memory, len(source.records) + source.captions, dimension)
     store = open_store(out, {"kind": ann.kind, "recall": ann.recall, "memory_share": share})
@@ -141,7 +161,7 @@ def change(
     collection = store.open()
     artifact = load_model_artifact(model_directory or collection.model_directory)
     check_model(collection, artifact.manifest)
-    source = rebased(choice.read(), collection.images_root)
+    source = rebased(choice.read(artifact.manifest), collection.images_root)
     if not replace:
         _refuse_known(collection, source)
     _describe(source, console)
@@ -167,16 +187,44 @@ def _embed_and(
         begun = time.monotonic()
         with embedding_progress(console) as track:
             known = None if current is None else current.known()
-            pending = embed_source(source, artifact, work, settings, known=known, track=track, tell=console.print)
+            pending = embed_source(
+                source,
+                artifact,
+                work,
+                settings,
+                known=known,
+                describer=_describer(artifact, source),
+                track=track,
+                tell=console.print,
+            )
         rate = len(source.records) / (time.monotonic() - begun)
         info = publish(pending)
         discard(work)
     for note in info.notes:
         console.print(note)
     _show_rejects(pending.rejects, console)
-    summary = Summary(info, pending.rejects, pending.left_out, time.monotonic() - started, rate)
+    undescribed = None if artifact.semantics is None else _undescribed(pending, console)
+    summary = Summary(info, pending.rejects, pending.left_out, time.monotonic() - started, rate, undescribed)
     print(summary)
     return summary
+
+
+def _describer(artifact: ModelArtifact, source: Source) -> Describer | None:
+    """That of the model, unless a file describes the images, or there are regions in their place."""
+    if source.regions is not None or any(record.description is not None for record in source.records):
+        return None
+    return describer_of(artifact)
+
+
+def _undescribed(pending: PendingVersion, console: Console) -> int:
+    """How many images have no description; those whose file has changed since they were described are told of."""
+    if pending.stale:
+        console.print(
+            f"{pending.stale} image files have changed since they were described, and count as without a description: "
+            "describe them again with `aahr describe`"
+        )
+    count: int = pending.rows[Modality.IMAGE].metadata["description"].null_count
+    return count
 
 
 def _current(store: Store) -> Collection | None:

@@ -66,7 +66,9 @@ def write_colour_model(
     return _finish(directory, dimension, seed, "pixels", preprocessing, semantics)
 
 
-def write_region_model(directory: Path, *, dimension: int = 16, seed: int = 0) -> ModelArtifact:
+def write_region_model(
+    directory: Path, *, dimension: int = 16, seed: int = 0, semantics: SemanticsReference | None = None
+) -> ModelArtifact:
     """A model of regions [N, R, 3] that are colours of -1 to 1; its global features [N, 3] are added to each."""
     nodes = [
         helper.make_node("Unsqueeze", ["global_features", "cell_axis"], ["global"]),  # [N, 1, 3]
@@ -84,8 +86,8 @@ def write_region_model(directory: Path, *, dimension: int = 16, seed: int = 0) -
     }
     constants = {"colour_axes": axes[:3], "offset": _GREY * axes[3], "last_axis": np.array([2])}
     directory.mkdir(parents=True, exist_ok=True)
-    _write_graph(directory / "image.onnx", nodes, inputs, constants, dimension)
-    return _finish(directory, dimension, seed, "regions", None)
+    _write_graph(directory / "image.onnx", nodes, inputs, constants, dimension, fused=semantics is not None)
+    return _finish(directory, dimension, seed, "regions", None, semantics)
 
 
 # A constant fourth coordinate: no colour, not even middle grey, has an embedding of length zero.

@@ -35,8 +35,10 @@ def indexed_model(root: Path, *, dimension: int = DIMENSION) -> IndexedModel:
     return IndexedModel(model_id="0123456789abcdef", name="tiny", dimension=dimension, directory=str(root / "model"))
 
 
-def image_item(uri: str, caption: str | None = None, payload: Mapping[str, Any] | None = None) -> Item:
-    return Item(image_item_id(uri), Modality.IMAGE, uri, caption, payload or {})
+def image_item(
+    uri: str, caption: str | None = None, payload: Mapping[str, Any] | None = None, description: str | None = None
+) -> Item:
+    return Item(image_item_id(uri), Modality.IMAGE, uri, caption, payload or {}, description)
 
 
 def text_item(uri: str, caption: str, ordinal: int = 0, payload: Mapping[str, Any] | None = None) -> Item:
@@ -52,6 +54,7 @@ def metadata_table(items: Sequence[Item], fingerprints: Sequence[bytes | None] |
         "caption": [item.caption for item in items],
         "payload": [dump_payload(dict(item.payload)) for item in items],
         "fingerprint": list(fingerprints) if fingerprints is not None else [None] * len(items),
+        "description": [item.description for item in items],
     }
     return pa.table(columns, schema=SCHEMA)
 
@@ -114,10 +117,10 @@ class Drawing:
         return np.concatenate([self.vectors(4)[-3:], own, -own[:1]]).astype(np.float32)
 
     def redrawn(self, items: Sequence[Item]) -> dict[Modality, PendingRows]:
-        """The same ids with other payloads and vectors."""
+        """The same ids with other payloads and vectors, and images with other descriptions."""
         return {
             modality: pending_rows(
-                [replace(item, payload=self.payload()) for item in items if item.modality is modality],
+                [self._redrawn(item) for item in items if item.modality is modality],
                 self.vectors(sum(item.modality is modality for item in items)),
             )
             for modality in Modality
@@ -181,7 +184,14 @@ class Drawing:
     def _image(self) -> Item:
         self._images += 1
         uri = f"{self._one(('a', 'b/c', 'Ü'))}/{self._images:04d}.jpg"
-        return image_item(uri, self._one((None, "a dog", "Two CATS")), self.payload())
+        return image_item(uri, self._one((None, "a dog", "Two CATS")), self.payload(), self._description())
+
+    def _redrawn(self, item: Item) -> Item:
+        described = self._description() if item.modality is Modality.IMAGE else None
+        return replace(item, payload=self.payload(), description=described)
+
+    def _description(self) -> str | None:
+        return self._one((None, "", "a dog on a beach", f"eine Straße, {self._below(9)} Éclairs"))
 
     def _text(self, uri: str, number: int) -> Item:
         return text_item(uri, f"{self._one(('a dog', 'Two CATS', 'eine Straße'))} {number}", payload=self.payload())

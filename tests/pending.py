@@ -37,6 +37,7 @@ def image_rows(uris: Sequence[str], *, seed: int = 0, payloads: Sequence[dict[st
             "caption": None,
             "payload": json.dumps(payload),
             "fingerprint": hashlib.sha256(uri.encode()).digest(),
+            "description": None,
         }
         for item_id, uri, payload in zip(ids, uris, payloads or [{"split": "val"}] * len(uris), strict=True)
     ]
@@ -53,6 +54,7 @@ def text_rows(uris: Sequence[str], *, seed: int = 1) -> PendingRows:
             "caption": f"caption of {uri}",
             "payload": "{}",
             "fingerprint": None,
+            "description": None,
         }
         for uri in uris
     ]

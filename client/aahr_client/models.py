@@ -12,13 +12,17 @@ class Answer(BaseModel):
 
 
 class Item(Answer):
-    """An image or a caption of the gallery; `uri` is the path of the image below the images root."""
+    """An image or a caption of the gallery; `uri` is the path of the image below the images root.
+
+    `description` is what the image was embedded with beside its pixels; a service of an earlier version sends none.
+    """
 
     id: str
     modality: Literal["image", "text"]
     uri: str
     caption: str | None
     payload: dict[str, Any] | None
+    description: str | None = None
 
 
 class Hit(Item):

@@ -49,7 +49,7 @@ class BruteCollection:
         digest = hashlib.sha256(self.model.model_id.encode())
         for item_id in sorted(self._places):
             item, _ = self._places[item_id]
-            fields = [item.id, item.modality, item.uri, item.caption, dict(item.payload)]
+            fields = [item.id, item.modality, item.uri, item.caption, dict(item.payload), item.description]
             digest.update(json.dumps(fields).encode() + self.embedding(item_id).tobytes())
         return digest.hexdigest()[:16]
 
@@ -142,5 +142,6 @@ def _items(rows: PendingRows | None, modality: Modality) -> list[Item]:
 
 
 def _read_items(rows: PendingRows, modality: Modality) -> Iterator[Item]:
-    for row in rows.metadata.select(["id", "uri", "caption", "payload"]).to_pylist():
-        yield Item(row["id"], modality, row["uri"], row["caption"], json.loads(row["payload"]))
+    for row in rows.metadata.select(["id", "uri", "caption", "payload", "description"]).to_pylist():
+        payload = json.loads(row["payload"])
+        yield Item(row["id"], modality, row["uri"], row["caption"], payload, row["description"])

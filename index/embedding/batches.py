@@ -7,13 +7,16 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
+from index.embedding.describing import Words, given_words, made_words, view_of
 from index.embedding.encoder import Encoder, Pixels
 from index.items import Embeddings, Modality
-from index.known import Digest, Known, text_digest
+from index.known import Digest, Known, image_digest, text_digest
 from index.sources.faults import is_machine_fault, machine_fault
 from index.sources.images import ImageReader, Stamp
 from index.sources.records import RegionFeatures, SourceRecord
+from model.descriptions import Describer
 from model.errors import InvalidInput, UnreadableImage
 from model.preprocess import clean_text, decode_image
 
@@ -24,11 +27,23 @@ Item = TypeVar("Item")
 
 
 class ImageResult(NamedTuple):
-    """What became of one image, and what its file was."""
+    """What became of one image, what its file was, and what it was described with."""
 
     outcome: Outcome
     fingerprint: Digest | None
     stamp: Stamp
+    words: Words = Words(None)
+
+
+class _Pending(NamedTuple):
+    """An image that is to be encoded; `view` is what a describer is to see of it, where there is one."""
+
+    at: int
+    pixels: Pixels
+    fingerprint: Digest
+    stamp: Stamp
+    words: Words
+    view: Image | None
 
 
 class TextResult(NamedTuple):
@@ -40,43 +55,61 @@ class TextResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Embedder:
-    """Everything that a batch needs; used by several threads at once."""
+    """Everything that a batch needs; used by several threads at once.
+
+    With a `describer`, images are described by it, all of a batch together, else as their records say. It comes before
+    what is known: that an image is known says nothing of who described it then, so each is described anew.
+    """
 
     encoder: Encoder
     reader: ImageReader
     regions: RegionFeatures | None = None
     known: Known | None = None
+    describer: Describer | None = None
 
     def images(self, records: Sequence[SourceRecord]) -> list[ImageResult]:
         """Read, decode and encode the files of some records.
 
         Raises DataError where the machine fails and not the file.
         """
-        results: list[ImageResult | None] = [None] * len(records)
-        pending: list[tuple[int, Pixels, Digest, Stamp]] = []
-        for at, record in enumerate(records):
-            read = self._prepared(record.uri)
-            if isinstance(read, ImageResult):
-                results[at] = read
-            else:
-                pending.append((at, *read))
-        outcomes = in_chunks(self.encoder.images, [item[1] for item in pending], self.encoder.image_chunk)
-        for (at, _, fingerprint, stamp), outcome in zip(pending, outcomes, strict=True):
-            results[at] = ImageResult(outcome, fingerprint, stamp)
-        return [result for result in results if result is not None]
+        prepared = [self._prepared(at, record) for at, record in enumerate(records)]
+        pending = [each for each in prepared if isinstance(each, _Pending)]
+        if self.describer is not None:
+            uris = [records[each.at].uri for each in pending]
+            views = [each.view for each in pending if each.view is not None]
+            words = made_words(self.describer, uris, views)
+            pending = [each._replace(words=own, view=None) for each, own in zip(pending, words, strict=True)]
 
-    def region_images(self, rows: range) -> list[ImageResult]:
-        """Encode the regions of some rows of the source."""
+        def encode(items: Sequence[int]) -> Embeddings:
+            chosen = [pending[item] for item in items]
+            return self.encoder.images([each.pixels for each in chosen], [each.words.text for each in chosen])
+
+        digests = [image_digest(each.fingerprint, each.words.text) for each in pending]
+        outcomes = self._unless_known(Modality.IMAGE, digests, encode, self.encoder.image_chunk)
+        results = {
+            each.at: ImageResult(outcome, each.fingerprint, each.stamp, each.words)
+            for each, outcome in zip(pending, outcomes, strict=True)
+        }
+        return [each if isinstance(each, ImageResult) else results[each.at] for each in prepared]
+
+    def region_images(self, rows: range, records: Sequence[SourceRecord]) -> list[ImageResult]:
+        """Encode the regions of some rows of the source, which are of these records.
+
+        No image file is read: descriptions are taken as they were given.
+        """
         source = self.regions
         assert source is not None
         values, whole = source.regions.of(slice(rows.start, rows.stop)), source.global_features[rows.start : rows.stop]
-        digests = [hashlib.sha256(values[at].tobytes() + whole[at].tobytes()).digest() for at in range(len(rows))]
+        prints = [hashlib.sha256(values[at].tobytes() + whole[at].tobytes()).digest() for at in range(len(rows))]
+        words = [given_words(record, None) for record in records]
+        digests = [image_digest(one, own.text) for one, own in zip(prints, words, strict=True)]
 
         def encode(items: Sequence[int]) -> Embeddings:
-            return self.encoder.regions(values[items], whole[items])
+            return self.encoder.regions(values[items], whole[items], [words[item].text for item in items])
 
         outcomes = self._unless_known(Modality.IMAGE, digests, encode, self.encoder.image_chunk)
-        return [ImageResult(outcome, digest, ()) for outcome, digest in zip(outcomes, digests, strict=True)]
+        found = zip(outcomes, prints, words, strict=True)
+        return [ImageResult(outcome, fingerprint, (), own) for outcome, fingerprint, own in found]
 
     def captions(self, texts: Sequence[str]) -> list[TextResult]:
         """Clean, tokenise and encode captions."""
@@ -102,8 +135,9 @@ class Embedder:
         except InvalidInput:
             return ()
 
-    def _prepared(self, uri: str) -> ImageResult | tuple[Pixels, Digest, Stamp]:
+    def _prepared(self, at: int, record: SourceRecord) -> ImageResult | _Pending:
         """The pixels of an image file, or its result where it cannot be used or is known."""
+        uri = record.uri
         try:
             data, stamp = self.reader.read(uri)
         except InvalidInput as error:
@@ -114,16 +148,25 @@ class Embedder:
             reason = (error.strerror or str(error)).lower()
             return ImageResult(UnreadableImage(f"the file cannot be read: {reason}"), None, self.stamp(uri))
         fingerprint = hashlib.sha256(data).digest()
-        if self.known is not None:
-            found, vectors = self.known(Modality.IMAGE, [fingerprint])
+        words = given_words(record, fingerprint)
+        if self.known is not None and self.describer is None:
+            found, vectors = self.known(Modality.IMAGE, [image_digest(fingerprint, words.text)])
             if found[0]:
-                return ImageResult(vectors[0], fingerprint, stamp)
+                return ImageResult(vectors[0], fingerprint, stamp, words)
         try:
-            return self.encoder.prepare(decode_image(data, at_least=self.encoder.image_size)), fingerprint, stamp
+            pixels, view = self._decoded(data)
+            return _Pending(at, pixels, fingerprint, stamp, words, view)
         except InvalidInput as error:
             if error.__cause__ is not None and isinstance(error.__cause__, MemoryError):
                 raise machine_fault(self.reader.root / uri, error.__cause__) from error
             return ImageResult(error, fingerprint, stamp)
+
+    def _decoded(self, data: bytes) -> tuple[Pixels, Image | None]:
+        """What the encoder takes of an image, and what its describer does; raises UnreadableImage and ImageTooLarge."""
+        if self.describer is None:
+            return self.encoder.prepare(decode_image(data, at_least=self.encoder.image_size)), None
+        image = decode_image(data, at_least=max(self.encoder.image_size, self.describer.at_least))
+        return self.encoder.prepare(image), view_of(image, self.describer)
 
     def _unless_known(
         self, modality: Modality, digests: Sequence[Digest], encode: Callable[[Sequence[int]], Embeddings], chunk: int

@@ -16,8 +16,9 @@ from model.artifact import ModelArtifact
 from model.errors import InvalidInput, UnsupportedQuery
 from model.onnx_session import OUTPUTS, OnnxSession
 from model.preprocess import ImagePreprocessing, prepare_image
-from model.runtime import GPU_CHUNK, IMAGE_CHUNK, PIXEL_INPUTS, REGION_INPUTS, TEXT_CHUNK
-from model.tokens import SentenceTokenizer, longest_first, rows_of, text_inputs, token_feeds
+from model.runtime import GPU_CHUNK, IMAGE_CHUNK, REGION_INPUTS, TEXT_CHUNK, image_inputs
+from model.semantics import SEMANTICS_INPUT, SentenceEncoder, TextGraphs
+from model.tokens import Feeds, SentenceTokenizer, longest_first, rows_of, token_feeds
 
 Pixels = NDArray[np.float32]  # [3, H, W]
 
@@ -31,14 +32,19 @@ class Encoder:
         self.artifact = artifact
         self.takes_pixels = artifact.manifest.image_input == "pixels"
         self._tokenizer = SentenceTokenizer.of(artifact)
-        inputs = PIXEL_INPUTS if self.takes_pixels else REGION_INPUTS
-        self._images = OnnxSession(artifact.image_graph, inputs=inputs, dimension=dimension)
-        self._texts = OnnxSession(artifact.text_graph, inputs=text_inputs(artifact), dimension=dimension)
+        self._sentences = SentenceEncoder.of(artifact)
+        self._images = OnnxSession(artifact.image_graph, inputs=image_inputs(artifact), dimension=dimension)
+        self._texts = TextGraphs(artifact, self._sentences)
         self.image_chunk, self.text_chunk = (GPU_CHUNK, GPU_CHUNK) if self._images.on_gpu else (IMAGE_CHUNK, TEXT_CHUNK)
 
     @property
     def dimension(self) -> int:
         return self.artifact.manifest.dimension
+
+    @property
+    def fuses_semantics(self) -> bool:
+        """Whether images are embedded with their descriptions."""
+        return self._sentences is not None
 
     @property
     def runtime_version(self) -> str:
@@ -54,14 +60,20 @@ class Encoder:
         """A decoded image as pixels [3, H, W]."""
         return prepare_image(image, self._preprocessing())
 
-    def images(self, pixels: Sequence[Pixels]) -> Embeddings:
-        """At most `image_chunk` images to embeddings [n, D]; raises InvalidInput and ArtifactError."""
-        return self._images.run({"pixels": np.stack(pixels)}, OUTPUTS[:1])[0]
+    def images(self, pixels: Sequence[Pixels], descriptions: Sequence[str | None]) -> Embeddings:
+        """At most `image_chunk` images with their descriptions to embeddings [n, D].
 
-    def regions(self, regions: NDArray[np.float32], global_features: NDArray[np.float32]) -> Embeddings:
-        """Regions [n, R, Dx] with global features [n, Dg] to embeddings [n, D]; raises as `images`."""
+        Descriptions are embedded in chunks of their images', and left aside by a model that fuses no semantics. Raises
+        InvalidInput and ArtifactError.
+        """
+        return self._images.run(self._fused({"pixels": np.stack(pixels)}, descriptions), OUTPUTS[:1])[0]
+
+    def regions(
+        self, regions: NDArray[np.float32], global_features: NDArray[np.float32], descriptions: Sequence[str | None]
+    ) -> Embeddings:
+        """Regions [n, R, Dx] with global features [n, Dg] and descriptions to embeddings [n, D]; as `images`."""
         arrays = (regions, np.ones(regions.shape[:2], np.bool_), global_features)
-        feeds = dict(zip(REGION_INPUTS, arrays, strict=True))
+        feeds = self._fused(dict(zip(REGION_INPUTS, arrays, strict=True)), descriptions)
         self._images.check(feeds)
         for name in (REGION_INPUTS[0], REGION_INPUTS[2]):
             if not np.isfinite(feeds[name]).all():
@@ -77,6 +89,9 @@ class Encoder:
             rows = order[start : start + self.text_chunk]
             embeddings[rows] = self._texts.run(rows_of(feeds, rows), OUTPUTS[:1])[0]
         return embeddings
+
+    def _fused(self, feeds: Feeds, descriptions: Sequence[str | None]) -> Feeds:
+        return feeds if self._sentences is None else {**feeds, SEMANTICS_INPUT: self._sentences.describe(descriptions)}
 
     def _preprocessing(self) -> ImagePreprocessing:
         if self.artifact.preprocessing.image is None:

@@ -24,6 +24,7 @@ from index.sources.images import ImageReader
 from index.sources.records import Source
 from model.artifact import ModelArtifact
 from model.cores import usable_cores
+from model.descriptions import Describer
 from model.errors import ArtifactError, ConfigError, DataError, UnsupportedQuery
 
 MAX_REJECTS = 0.5
@@ -65,28 +66,30 @@ def embed_source(
     settings: Settings = Settings(),
     *,
     known: Known | None = None,
+    describer: Describer | None = None,
     track: Track = _untracked,
     tell: Tell = lambda _: None,
 ) -> PendingVersion:
     """Embed all images and captions of a source, going on where an earlier run of the same job ended.
 
     Shards go to `work_dir`, which holds nothing else; their rows and embeddings are the same however often the run was
-    interrupted and with any number of workers. What `known` holds of the same model is not embedded again. The arrays
-    of the result are mapped from `work_dir`, which the caller removes once they are published (`discard`).
+    interrupted and with any number of workers. What `known` holds of the same model is not embedded again. For a model
+    that fuses semantics, `describer` says what images show, else the records do. The arrays of the result are mapped
+    from `work_dir`, which the caller removes once they are published (`discard`).
 
-    Raises DataError for a source without a usable image, with too many rejects, and for faults of the machine (then
-    shards that are done stay), UnsupportedQuery for a model of the other kind, and ArtifactError where `work_dir`
-    cannot be written to.
+    Raises DataError for a source without a usable image, too many rejects, and faults of the machine (shards that are
+    done stay), UnsupportedQuery for a model of another kind, and ArtifactError where `work_dir` cannot be written to.
     """
     encoder = Encoder(artifact)
-    _check_kind(source, encoder)
+    _check_kind(source, encoder, describer)
     _check_not_empty(source, len(source.records))
     known = known if known is not None and known.model_id == artifact.manifest.model_id else None
     batch = settings.batch or max(IMAGE_BATCH, encoder.image_chunk)
     with _writing(work_dir):
-        job = job_key(source, encoder, known, batch, settings.shard_records)
+        job = job_key(source, encoder, known, batch, settings.shard_records, describer)
         store = _open_store(work_dir, job)
-    embedder = Embedder(encoder, ImageReader(source.images_root, ArchiveCache(work_dir)), source.regions, known)
+    reader = ImageReader(source.images_root, ArchiveCache(work_dir))
+    embedder = Embedder(encoder, reader, source.regions, known, describer)
     run = _Run(source, embedder, store, settings, _counters(source, track), tell)
     done = run.embed(batch)
     with _writing(work_dir):
@@ -94,7 +97,8 @@ def embed_source(
         rejects = [*source.rejects, *rejects_of(store, done)]
     _check_not_empty(source, len(rows[Modality.IMAGE]), rejects)
     left_out = source.left_out + sum(shard.left_out for shard in done)
-    return PendingVersion(_indexed_model(artifact), source.images_root, rows, rejects, left_out)
+    stale = sum(shard.stale for shard in done)
+    return PendingVersion(_indexed_model(artifact), source.images_root, rows, rejects, left_out, stale)
 
 
 def discard(work_dir: Path) -> None:
@@ -184,7 +188,8 @@ def _counters(source: Source, track: Track) -> Counters:
     )
 
 
-def _check_kind(source: Source, encoder: Encoder) -> None:
+def _check_kind(source: Source, encoder: Encoder, describer: Describer | None) -> None:
+    _check_descriptions(source, encoder, describer)
     name = encoder.artifact.manifest.name
     if source.regions is None and not encoder.takes_pixels:
         raise UnsupportedQuery(
@@ -192,6 +197,17 @@ def _check_kind(source: Source, encoder: Encoder) -> None:
         )
     if source.regions is not None and encoder.takes_pixels:
         raise UnsupportedQuery(f"the model {name} takes images, not precomputed regions; give --images alone")
+
+
+def _check_descriptions(source: Source, encoder: Encoder, describer: Describer | None) -> None:
+    name = encoder.artifact.manifest.name
+    described = describer is not None or any(record.description is not None for record in source.records)
+    if described and not encoder.fuses_semantics:
+        raise UnsupportedQuery(f"the model {name} fuses no semantics: leave out descriptions and describer")
+    if describer is not None and source.regions is not None:
+        raise UnsupportedQuery(
+            f"{describer.source.describer} describes images, not precomputed regions; give their descriptions as a file"
+        )
 
 
 def _check_not_empty(source: Source, count: int, rejects: Sequence[Reject] | None = None) -> None:

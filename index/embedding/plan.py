@@ -9,6 +9,7 @@ from importlib.metadata import version
 from index.embedding.encoder import Encoder
 from index.known import Known
 from index.sources.records import Caption, Source, SourceRecord
+from model.descriptions import Describer
 
 SHARD_RECORDS = 512
 # A shard is also full with this many captions, so that what a worker holds has a bound.
@@ -17,7 +18,7 @@ IMAGE_BATCH = 16
 TEXT_BATCH = 64
 
 # Counted up whenever the same source would give other rows or other files of a shard.
-_PLAN = 1
+_PLAN = 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def cut(records: Sequence[SourceRecord], size: int = SHARD_RECORDS) -> Iterator[
         yield Shard(number, start, records[start:])
 
 
-def job_key(source: Source, encoder: Encoder, known: Known | None, batch: int, size: int) -> str:
+def job_key(
+    source: Source, encoder: Encoder, known: Known | None, batch: int, size: int, describer: Describer | None = None
+) -> str:
     """A digest of everything that the rows of a run follow from, but the bytes of the images.
 
     Those are held to account by their stamps, shard by shard.
@@ -65,6 +68,7 @@ def job_key(source: Source, encoder: Encoder, known: Known | None, batch: int, s
         "plan": _PLAN,
         "model": encoder.artifact.manifest.model_id,
         "known": known.key if known else None,
+        "describer": [*describer.source, describer.at_least] if describer else None,
         "batch": batch,
         "shard": [size, SHARD_CAPTIONS, TEXT_BATCH, encoder.image_chunk, encoder.text_chunk],
         "root": str(source.images_root),
@@ -75,6 +79,8 @@ def job_key(source: Source, encoder: Encoder, known: Known | None, batch: int, s
     digest.update(json.dumps(settings).encode())
     for record in source.records:
         captions = [(caption.text, caption.place, caption.payload) for caption in record.captions]
-        line = (record.uri, record.id, record.payload, captions)
+        given = record.description
+        words = given and (given.text, given.image_sha256.hex())
+        line = (record.uri, record.id, record.payload, captions, words)
         digest.update(json.dumps(line).encode())
     return digest.hexdigest()[:16]

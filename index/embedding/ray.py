@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from index.embedding.batches import Embedder
+from index.embedding.describing import describer_of
 from index.embedding.encoder import Encoder
 from index.embedding.plan import Shard
 from index.embedding.rows import ShardRows
 from index.embedding.workers import Counters, embed_shard
 from index.known import Known
 from index.sources.images import ImageReader
-from model.artifact import load_model_artifact
+from model.artifact import ModelArtifact, load_model_artifact
+from model.descriptions import Describer, Source
 from model.errors import ArtifactMismatch, ConfigError
 
 # Shards in flight for each core: one at work, one that waits for it.
@@ -35,6 +37,7 @@ class Place:
     model: Path
     model_id: str
     images_root: Path
+    describer: Source | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class RayTasks:
         if embedder.regions is not None:
             raise ConfigError("precomputed regions are embedded on one machine; leave out --engine ray")
         artifact = embedder.encoder.artifact
-        place = Place(artifact.directory.resolve(), artifact.manifest.model_id, embedder.reader.root)
+        describer = None if embedder.describer is None else embedder.describer.source
+        place = Place(artifact.directory.resolve(), artifact.manifest.model_id, embedder.reader.root, describer)
         with _cluster(self) as ray:
             task = ray.remote(num_cpus=1)(_embed)
             known = ray.put(embedder.known)
@@ -70,12 +74,12 @@ class RayTasks:
 
 def _embed(place: Place, known: Known | None, shard: Shard, batch: int) -> ShardRows:
     """Runs in a worker's process."""
-    encoder, reader = _opened(place)
-    return embed_shard(Embedder(encoder, reader, known=known), shard, batch)
+    encoder, reader, describer = _opened(place)
+    return embed_shard(Embedder(encoder, reader, known=known, describer=describer), shard, batch)
 
 
 @lru_cache(maxsize=1)
-def _opened(place: Place) -> tuple[Encoder, ImageReader]:
+def _opened(place: Place) -> tuple[Encoder, ImageReader, Describer | None]:
     """A worker loads the model once for all of its shards."""
     artifact = load_model_artifact(place.model)
     if artifact.manifest.model_id != place.model_id:
@@ -83,7 +87,18 @@ def _opened(place: Place) -> tuple[Encoder, ImageReader]:
             f"{place.model} is the model {artifact.manifest.model_id} on a node of the cluster, here it is "
             f"{place.model_id}; copy it there"
         )
-    return Encoder(artifact), ImageReader(place.images_root)
+    return Encoder(artifact), ImageReader(place.images_root), _describer(artifact, place.describer)
+
+
+def _describer(artifact: ModelArtifact, wanted: Source | None) -> Describer | None:
+    """A describer holds graphs, which do not travel: each worker makes its own, the one of the model."""
+    describer = None if wanted is None else describer_of(artifact)
+    if wanted is not None and (describer is None or describer.source != wanted):
+        raise ConfigError(
+            f"the workers of a cluster cannot describe images as {wanted.describer} with prompt {wanted.prompt_hash} "
+            "does; describe them with `aahr describe` and give --descriptions, or leave out --engine ray"
+        )
+    return describer
 
 
 def _next_done(ray: Any, running: dict[Any, Shard], counters: Counters) -> tuple[Shard, ShardRows]:

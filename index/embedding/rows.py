@@ -23,7 +23,8 @@ from model.errors import InvalidInput
 class ShardRows:
     """All rows of a shard in the order of its records, and why others have none.
 
-    `left_out` counts captions of rejected images. `stamps` is a digest of what the image files were.
+    `left_out` counts captions of rejected images, `stale` images whose file has changed since it was described.
+    `stamps` is a digest of what the image files were.
     """
 
     vectors: Mapping[Modality, Embeddings]
@@ -31,6 +32,7 @@ class ShardRows:
     rejects: Sequence[Reject]
     rejected_images: int
     left_out: int
+    stale: int
     stamps: str
 
 
@@ -62,7 +64,7 @@ def shard_rows(
     rows = {modality: _Rows() for modality in Modality}
     image_rejects: list[Reject] = []
     text_rejects: list[Reject] = []
-    left_out = start = 0
+    left_out = stale = start = 0
     for record, image in zip(shard.records, images, strict=True):
         own = captions[start : start + len(record.captions)]
         start += len(record.captions)
@@ -70,6 +72,7 @@ def shard_rows(
             image_rejects.append(Reject.of_error(record.uri, image.outcome))
             left_out += len(own)
             continue
+        stale += image.words.stale
         first = _add_captions(rows[Modality.TEXT], record, own, text_rejects)
         rows[Modality.IMAGE].add(
             image.outcome,
@@ -79,6 +82,7 @@ def shard_rows(
             caption=first,
             payload=dump_payload(dict(record.payload)),
             fingerprint=image.fingerprint,
+            description=image.words.text,
         )
     return ShardRows(
         vectors={modality: of.stacked(dimension) for modality, of in rows.items()},
@@ -86,6 +90,7 @@ def shard_rows(
         rejects=[*image_rejects, *text_rejects],
         rejected_images=len(image_rejects),
         left_out=left_out,
+        stale=stale,
         stamps=stamps_digest([image.stamp for image in images]),
     )
 
@@ -116,6 +121,7 @@ def _add_captions(
             caption=text,
             payload=dump_payload(dict(caption.payload)),
             fingerprint=None,
+            description=None,
         )
     return first
 

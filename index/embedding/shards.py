@@ -32,6 +32,7 @@ class ShardManifest(BaseModel):
     rows: dict[Modality, int]
     rejected_images: int
     left_out: int
+    stale: int
     stamps: str
     files: dict[str, FileEntry]
 
@@ -59,6 +60,7 @@ class ShardStore:
                 rows={modality: len(rows.vectors[modality]) for modality in Modality},
                 rejected_images=rows.rejected_images,
                 left_out=rows.left_out,
+                stale=rows.stale,
                 stamps=rows.stamps,
                 files=describe_files(staging, [path.name for path in staging.iterdir()]),
             )

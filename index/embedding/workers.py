@@ -98,7 +98,8 @@ def _batches_of(embedder: Embedder, shard: Shard, batch: int) -> Iterator[Batch]
         if embedder.regions is None:
             run = partial(embedder.images, shard.records[rows.start : rows.stop])
         else:
-            run = partial(embedder.region_images, range(shard.start + rows.start, shard.start + rows.stop))
+            of_source = range(shard.start + rows.start, shard.start + rows.stop)
+            run = partial(embedder.region_images, of_source, shard.records[rows.start : rows.stop])
         yield Batch(shard, rows, run, is_last=not texts and rows is images[-1])
     for places in texts:
         chosen = [captions[place].text for place in places]

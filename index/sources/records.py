@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +28,26 @@ class Caption:
     payload: Mapping[str, Any] = field(default_factory=lambda: NO_PAYLOAD)
 
 
+class GivenDescription(NamedTuple):
+    """What a file says that an image shows, and the SHA-256 of the bytes that were described."""
+
+    text: str
+    image_sha256: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
     """One image to be embedded with its captions.
 
     `uri` is a POSIX path below the images root, which may lead through a tar archive: `shard-0.tar/cat.jpg`.
+    `description` is for a model that fuses semantics.
     """
 
     uri: str
     id: str
     captions: tuple[Caption, ...] = ()
     payload: Mapping[str, Any] = field(default_factory=lambda: NO_PAYLOAD)
+    description: GivenDescription | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ def shown_fields(item: Item, with_payload: bool) -> dict[str, Any]:
         "uri": item.uri,
         "caption": item.caption,
         "payload": dict(item.payload) if shown else None,
+        "description": item.description,
     }
 
 

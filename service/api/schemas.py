@@ -185,6 +185,9 @@ class Item(Answer):
     uri: str
     caption: str | None
     payload: dict[str, JsonValue] | None
+    description: str | None = Field(
+        description="What the image was embedded with beside its pixels, by a model that fuses semantics."
+    )
 
 
 class Hit(Item):

@@ -11,10 +11,12 @@ from index.embedding.encoder import Encoder
 from index.embedding.plan import cut
 from index.embedding.ray import RayTasks
 from index.embedding.workers import Counters
+from index.sources.descriptions import described
 from index.sources.images import ImageReader
 from model.artifact import ModelArtifact
 from model.errors import ArtifactMissing, ConfigError
-from tests.artifacts import write_colour_model
+from tests.artifacts import COLOURS, write_colour_model
+from tests.described import ColourDescriber, write_descriptions, write_fusing_model
 from tests.embedded import SHARD, contents, write_source
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,6 +47,21 @@ def test_the_cluster_and_the_threads_write_the_same_shards(
     assert len(shard_files(tmp_path / "here")) == 4 * 6
     assert sum(counts) == 30 + 61
     assert not ray.is_initialized()
+
+
+def test_descriptions_travel_with_their_records_and_a_foreign_describer_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    model, bare = write_fusing_model(tmp_path / "fusing"), write_source(tmp_path / "images", 12)
+    texts = {record.uri: f"a {COLOURS[at % 9]} square" for at, record in enumerate(bare.records) if at % 3}
+    file = write_descriptions(tmp_path / "descriptions.jsonl", bare.images_root, texts)
+    source, settings = described(bare, file, model.manifest), Settings(shard_records=SHARD, engine=RayTasks(cores=1))
+    here = contents(embed_source(source, model, tmp_path / "here", Settings(shard_records=SHARD)))
+    assert contents(embed_source(source, model, tmp_path / "there", settings)) == here
+    said = r"cannot describe images as tags with prompt f{16} does; .* give --descriptions"
+    with pytest.raises(ConfigError, match=said):
+        embed_source(bare, model, tmp_path / "work", settings, describer=ColourDescriber())
 
 
 def test_an_error_of_a_worker_is_raised_here_and_a_cluster_that_was_there_stays(

@@ -38,9 +38,14 @@ OPTIONS = {
     "index rebuild": {
         *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
         *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
+        "--descriptions",
     },
-    "index add": {"index", "--images", "--captions", "--table", "--model", "--workers", "--max-rejects"},
-    "index upsert": {"index", "--images", "--captions", "--table", "--model", "--workers", "--max-rejects"},
+    "index add": {
+        *("index", "--images", "--captions", "--table", "--descriptions", "--model", "--workers", "--max-rejects"),
+    },
+    "index upsert": {
+        *("index", "--images", "--captions", "--table", "--descriptions", "--model", "--workers", "--max-rejects"),
+    },
     "index delete": {"index", "ids"},
     "index compact": {"index"},
     "index versions": {"index"},

@@ -9,7 +9,7 @@ from index.collection.milvus.connection import PAGE_ROWS, Connection, Row
 from index.collection.milvus.expressions import both, quoted
 from index.collection.milvus.lock import WriterLock
 from index.collection.milvus.manifest import Counts, MilvusManifest, changed_content
-from index.collection.milvus.schema import ALL_FIELDS, batches, data_fields, data_indexes, reborn
+from index.collection.milvus.schema import ALL_FIELDS, batches, data_fields, data_indexes, lacking, reborn
 from index.items import Modality
 from index.manifest import IndexedModel, VersionKind
 from index.pending import PendingRows
@@ -80,7 +80,9 @@ class Writer:
             gone = set(dead.get(modality, ()))
             name = self._catalog.items(base.generation, modality)
             self._connection.load(name)
-            for page in self._connection.pages(name, base.visible, ALL_FIELDS):
+            absent = lacking(self._connection.field_names(name))
+            fields = [field for field in ALL_FIELDS if field not in absent]
+            for page in self._connection.pages(name, base.visible, fields):
                 kept = [reborn(row, self.number) for row in page if row["key"] not in gone]
                 for start in range(0, len(kept), PAGE_ROWS):
                     self._insert(self.number, modality, kept[start : start + PAGE_ROWS], tally)

@@ -15,7 +15,7 @@ from index.collection.milvus.known import MilvusKnown
 from index.collection.milvus.manifest import MilvusManifest
 from index.collection.milvus.matching import Matching
 from index.collection.milvus.ranking import Ranked, Rows, Wanted, best_rows, scan
-from index.collection.milvus.schema import ITEM_FIELDS, item_of, key_of, row_key
+from index.collection.milvus.schema import ITEM_FIELDS, item_of, key_of, lacking, row_key
 from index.items import Embeddings, Item, Modality
 from index.known import Known
 from index.manifest import IndexedModel
@@ -40,9 +40,10 @@ class MilvusCollection:
         """`connection` is closed with the collection."""
         self.manifest = manifest
         self._connection = connection
+        names = {modality: catalog.items(manifest.generation, modality) for modality in Modality}
         self.rows = {
-            modality: Rows(connection, catalog.items(manifest.generation, modality), manifest.visible)
-            for modality in Modality
+            modality: Rows(connection, name, manifest.visible, lacking(connection.field_names(name)))
+            for modality, name in names.items()
         }
         self._matching = {modality: Matching(self.rows[modality], modality) for modality in Modality}
         for rows in self.rows.values():
@@ -120,8 +121,7 @@ class MilvusCollection:
 
     def items(self, modality: Modality) -> Iterator[Item]:
         """All items of one modality, a page of them in memory."""
-        rows = self.rows[modality]
-        for page in self._connection.pages(rows.name, rows.visible, ITEM_FIELDS):
+        for page in self.rows[modality].pages(None, ITEM_FIELDS):
             yield from (item_of(modality, row) for row in page)
 
     def item(self, item_id: str) -> Item:

@@ -37,10 +37,9 @@ class Matching:
             kept = self._keys.get(name)
         if kept is not None:
             return kept
-        expression = both(self._rows.visible, translated.text)
         keys = [
             row["pk"]
-            for page in self._rows.connection.pages(self._rows.name, expression, ITEM_FIELDS)
+            for page in self._rows.pages(translated.text, ITEM_FIELDS)
             for row in page
             if matches(filter, item_of(self._modality, row))
         ]

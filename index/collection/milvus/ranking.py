@@ -36,15 +36,23 @@ class Ranked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of one collection in Milvus that a version sees."""
+    """The rows of one collection in Milvus that a version sees; fields that it is `lacking` are not asked for."""
 
     connection: Connection
     name: str
     visible: str
+    lacking: frozenset[str] = frozenset()
 
     def query(self, expression: str, fields: Sequence[str]) -> list[Row]:
         """At most PAGE_ROWS rows, also of other versions."""
-        return self.connection.query(self.name, expression, fields)
+        return self.connection.query(self.name, expression, self._there(fields))
+
+    def pages(self, expression: str | None, fields: Sequence[str]) -> Iterator[list[Row]]:
+        """All rows of the version where an expression holds, in pages."""
+        return self.connection.pages(self.name, both(self.visible, expression), self._there(fields))
+
+    def _there(self, fields: Sequence[str]) -> list[str]:
+        return [field for field in fields if field not in self.lacking]
 
     def candidates(
         self, queries: Embeddings, expression: str | None, k: int, params: Mapping[str, int]

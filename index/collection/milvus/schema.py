@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from index.collection.milvus.connection import PAGE_ROWS, Row
 from index.collection.milvus.terms import terms_of
 from index.items import Item, Modality
-from index.known import text_digest
+from index.known import image_digest, text_digest
 from index.pending import PendingRows
 from model.errors import InvalidInput
 
@@ -20,7 +20,8 @@ MAX_TERMS = 4_096  # elements of an ARRAY
 
 INDEX_PARAMS: Mapping[str, Mapping[str, int]] = {"FLAT": {}, "HNSW": {"M": 32, "efConstruction": 200}}
 
-ITEM_FIELDS = ("pk", "id", "uri", "caption", "payload")
+ITEM_FIELDS = ("pk", "id", "uri", "caption", "payload", "description")
+_TEXTS = ("id", "image_id", "uri", "caption", "payload", "description")
 ALL_FIELDS = (
     *ITEM_FIELDS,
     "key",
@@ -34,6 +35,9 @@ ALL_FIELDS = (
     "numbers",
     "vector",
 )
+
+# Fields that generations of earlier versions lack; their rows are read with none there.
+_ADDED = frozenset({"description"})
 
 _BATCH_BYTES = 16 << 20
 
@@ -52,9 +56,9 @@ def data_fields(dimension: int) -> list[dict[str, Any]]:
     """The fields of a collection of items, as `Connection.create` takes them.
 
     `pk` is of one state of one item; `key` and `image_key` are digests of ids, for look-ups; `born` and `died` are the
-    numbers of the versions that wrote and that replaced or deleted the row (0: none); `fingerprint` is of the image
-    file's bytes, or of the caption's words; `digest` is of all that the item
-    is; `terms` and `numbers` are what filters ask (see `terms.py`).
+    numbers of the versions that wrote and that replaced or deleted the row (0: none); `fingerprint` is what the
+    embedding was made from, as `Known` asks for it; `digest` is of all that the item is; `terms` and `numbers` are what
+    filters ask (see `terms.py`).
     """
     text = {"datatype": "VARCHAR", "max_length": MAX_TEXT_BYTES}
     digest = {"datatype": "VARCHAR", "max_length": 64}
@@ -62,7 +66,7 @@ def data_fields(dimension: int) -> list[dict[str, Any]]:
         {"field_name": "pk", "is_primary": True, **digest},
         *({"field_name": name, **digest} for name in ("key", "image_key", "digest")),
         *({"field_name": name, **text} for name in ("id", "image_id", "uri", "payload")),
-        {"field_name": "caption", "nullable": True, **text},
+        *({"field_name": name, "nullable": True, **text} for name in ("caption", "description")),
         {"field_name": "fingerprint", "nullable": True, **digest},
         *({"field_name": name, "datatype": "INT64"} for name in ("born", "died")),
         {
@@ -87,7 +91,7 @@ def data_indexes(kind: str, *, lite: bool) -> list[dict[str, Any]]:
 def check_rows(modality: Modality, rows: PendingRows) -> None:
     """Raise InvalidInput for an item that Milvus cannot store, naming its id and what is too long."""
     for row in _metadata(rows):
-        for field in ("id", "image_id", "uri", "caption", "payload"):
+        for field in _TEXTS:
             size = len((row[field] or "").encode())
             if size > MAX_TEXT_BYTES:
                 raise InvalidInput(
@@ -123,9 +127,14 @@ def item_of(modality: Modality, row: Row) -> Item:
     return _item(modality, row)
 
 
+def lacking(names: Collection[str]) -> frozenset[str]:
+    """Of the fields of a collection of items, those that came after it was made."""
+    return _ADDED - set(names)
+
+
 def reborn(row: Row, born: int) -> Row:
-    """A row of ALL_FIELDS as version `born` writes it anew."""
-    return {**row, "pk": row_key(row["key"], born), "born": born, "died": 0}
+    """A row of ALL_FIELDS as version `born` writes it anew, with none in what its generation lacked."""
+    return {**dict.fromkeys(_ADDED), **row, "pk": row_key(row["key"], born), "born": born, "died": 0}
 
 
 def _metadata(rows: PendingRows) -> Iterator[Row]:
@@ -134,15 +143,14 @@ def _metadata(rows: PendingRows) -> Iterator[Row]:
 
 
 def _item(modality: Modality, row: Row) -> Item:
-    return Item(row["id"], modality, row["uri"], row["caption"], json.loads(row["payload"]))
+    payload = json.loads(row["payload"])
+    return Item(row["id"], modality, row["uri"], row["caption"], payload, row.get("description"))
 
 
 def _row(modality: Modality, metadata: Row, vector: NDArray[np.float32], born: int) -> Row:
     terms, numbers = terms_of(_item(modality, metadata))
-    known_by = metadata["fingerprint"] if modality is Modality.IMAGE else text_digest(metadata["caption"] or "")
-    key = key_of(metadata["id"])
-    fingerprint = known_by.hex() if known_by else None
-    texts = {name: metadata[name] for name in ("id", "image_id", "uri", "caption", "payload")}
+    key, fingerprint = key_of(metadata["id"]), _known_by(modality, metadata)
+    texts = {name: metadata[name] for name in _TEXTS}
     return {
         **texts,
         "pk": row_key(key, born),
@@ -158,9 +166,18 @@ def _row(modality: Modality, metadata: Row, vector: NDArray[np.float32], born: i
     }
 
 
+def _known_by(modality: Modality, metadata: Row) -> str | None:
+    if modality is Modality.TEXT:
+        return text_digest(metadata["caption"] or "").hex()
+    bare = metadata["fingerprint"]
+    return image_digest(bare, metadata["description"]).hex() if bare else None
+
+
 def _digest(
     modality: Modality, texts: Mapping[str, str | None], fingerprint: str | None, vector: NDArray[np.float32]
 ) -> str:
-    digest = hashlib.sha256(json.dumps([modality, *texts.values(), fingerprint]).encode())
+    # What is not described has the digest that it had before there were descriptions: copied rows keep theirs.
+    fields = [text for name, text in texts.items() if name not in _ADDED or text is not None]
+    digest = hashlib.sha256(json.dumps([modality, *fields, fingerprint]).encode())
     digest.update(vector.astype("<f4").tobytes())
     return digest.hexdigest()

@@ -5,7 +5,8 @@ current version: its new rows carry its number as `born`, and the rows that it r
 sees the rows that one of its lineage bore and none of it killed, so that a change in progress, or one that was killed,
 is seen by nobody. An alias names the current version; moving it is one atomic step of Milvus, and publishes the change.
 A rollback moves it back. Where the current version is not the newest of its rows, the next change writes the rows
-anew, as `compact` does, so that the versions after it can still be opened.
+anew, as `compact` does, so that the versions after it can still be opened; so it does where the rows have the fields of
+an earlier version of this program, which are read as they are.
 
 A version stays loaded until it is pruned; a reader of a version that is pruned gets ArtifactMissing.
 """
@@ -23,7 +24,7 @@ from index.collection.milvus.connection import Connection
 from index.collection.milvus.location import Location
 from index.collection.milvus.lock import WriterLock, writer_lock
 from index.collection.milvus.manifest import MilvusManifest
-from index.collection.milvus.schema import INDEX_PARAMS, check_rows, key_of
+from index.collection.milvus.schema import INDEX_PARAMS, check_rows, key_of, lacking
 from index.collection.milvus.selection import Keys, captions_of, deleted, replaced
 from index.collection.milvus.validation import check_lengths, validate_count, validate_rows
 from index.items import Modality
@@ -184,7 +185,9 @@ class MilvusStore:
         newer = (
             other.number > base.number for other in self._catalog.manifests() if other.generation == base.generation
         )
-        if any(newer) or len(base.lineage) >= MAX_LINEAGE:
+        # New rows have fields that a generation of an earlier version does not.
+        old = lacking(self._connection.field_names(self._catalog.items(base.generation, Modality.IMAGE)))
+        if any(newer) or old or len(base.lineage) >= MAX_LINEAGE:
             return self._rewrite(lock, base, kind, dead, rows)
         writer = Writer(self._connection, self._catalog, lock, base.index_kind)
         tally = Tally.of(base)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,12 @@ def test_an_image_and_its_captions_are_rows_that_belong_together() -> None:
     texts = rows[Modality.TEXT].metadata.to_pylist()
     assert [(text["image_id"], text["caption"]) for text in texts] == [("a", "a dog"), ("a", "a cat")]
     assert np.array_equal(rows[Modality.TEXT].vectors, VECTORS[:2])
+
+
+def test_an_image_carries_its_description_and_its_captions_none() -> None:
+    rows = rows_of([replace(addition("a", "a dog"), description="a dog on a beach"), addition("b")])
+    assert rows[Modality.IMAGE].metadata["description"].to_pylist() == ["a dog on a beach", None]
+    assert rows[Modality.TEXT].metadata["description"].to_pylist() == [None]
 
 
 def test_without_captions_there_are_no_rows_of_texts() -> None:

@@ -40,9 +40,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     for name in counts:
         encode = getattr(Encoder, name)
 
-        def counting(self, items, name=name, encode=encode):  # type: ignore[no-untyped-def]
+        def counting(self, items, *more, name=name, encode=encode):  # type: ignore[no-untyped-def]
             counts[name] += len(items)
-            return encode(self, items)
+            return encode(self, items, *more)
 
         monkeypatch.setattr(Encoder, name, counting)
     return counts

@@ -4,6 +4,7 @@ import errno
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ FINGERPRINTS = [bytes([row]) * 32 if row % 3 else None for row in range(250)]
 
 def gallery(rows: int, seed: int = 0) -> list[Item]:
     drawing = Drawing(seed)
-    return [image_item(f"Ü/{row}.jpg", f"caption {row}" if row % 2 else None, drawing.payload()) for row in range(rows)]
+    return [
+        image_item(f"Ü/{row}.jpg", f"caption {row}" if row % 2 else None, drawing.payload(), _described(row))
+        for row in range(rows)
+    ]
+
+
+def _described(row: int) -> str | None:
+    return f"image {row}, described" if row % 3 else None
 
 
 def write(directory: Path, items: list[Item]) -> pa.Table:
@@ -205,6 +213,33 @@ def _reads(directory: Path, items: list[Item]) -> bool:
     except ArtifactCorrupt:
         return False
     return True
+
+
+def test_metadata_from_before_there_were_descriptions_is_read_without_any(
+    written: tuple[Path, list[Item]],
+) -> None:
+    directory, items = written
+    path = directory / "metadata.arrow"
+    with pa.ipc.open_file(path) as file:
+        batches = [file.get_batch(number).drop_columns(["description"]) for number in range(file.num_record_batches)]
+    path.unlink()
+    with pa.ipc.new_file(str(path), batches[0].schema) as new:
+        for batch in batches:
+            new.write_batch(batch)
+    metadata = Metadata.open(directory)
+    undescribed = [replace(item, description=None) for item in items]
+    assert metadata.items(np.arange(100), Modality.IMAGE) == undescribed
+    rows = np.array([70, 3, 99])
+    assert metadata.table(rows).equals(
+        metadata_table([undescribed[row] for row in rows], [FINGERPRINTS[row] for row in rows])
+    )
+    assert metadata.columns["description"].null_count == 100
+    for dropped in ("fingerprint", "caption"):  # no file ever lacked these
+        path.unlink()
+        with pa.ipc.new_file(str(path), batches[0].drop_columns([dropped]).schema) as new:
+            new.write_batch(batches[0].drop_columns([dropped]))
+        with pytest.raises(ArtifactCorrupt, match="it has the columns"):
+            Metadata.open(directory)
 
 
 def test_a_fault_of_the_machine_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,7 @@ def table(rows: int) -> pa.Table:
         "caption": joined("a dog jumps over the fence of number ", number, " while somebody looks on" * 4),
         "payload": joined('{"year": ', year, ', "tags": ["outdoors", "animals", "action"]}'),
         "fingerprint": pa.nulls(rows, pa.binary(32)),
+        "description": pa.nulls(rows, pa.string()),
     }
     return pa.table(columns, schema=SCHEMA)
 

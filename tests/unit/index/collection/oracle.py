@@ -34,7 +34,8 @@ class Oracle:
     def upsert(self, rows: Mapping[Modality, PendingRows]) -> None:
         for modality, pending in rows.items():
             for row, vector in zip(pending.metadata.to_pylist(), pending.vectors, strict=True):
-                item = Item(row["id"], modality, row["uri"], row["caption"], json.loads(row["payload"]))
+                texts = (row["id"], modality, row["uri"], row["caption"])
+                item = Item(*texts, json.loads(row["payload"]), row["description"])
                 self.entries[item.id] = Entry(item, row["image_id"], np.array(vector))
 
     def delete(self, ids: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from index.collection.milvus import collection as milvus_collection
 from index.collection.milvus.store import MilvusStore
 from index.filters import parse_filter
 from index.items import Modality
-from index.known import text_digest
+from index.known import image_digest, text_digest
 from index.metadata import SCHEMA
 from index.pending import PendingRows
 from model.errors import ArtifactMissing, ConfigError, InvalidInput
@@ -188,16 +188,20 @@ def test_a_rebuild_is_told_what_the_version_knows(tmp_path: Path, path: Path) ->
     fingerprints = [bytes([number]) * 32 for number in range(5)]
     fingerprints[4] = fingerprints[3][:20] + bytes(12)  # Alike at the beginning: neither is taken for the other.
     images = rows[IMAGE]
-    table = images.metadata.drop_columns("fingerprint").append_column(
-        SCHEMA.field("fingerprint"), pa.array(fingerprints, pa.binary(32))
-    )
+    descriptions = ["a dog", None, "a cat", None, None]
+    cells = zip(images.metadata.to_pylist(), fingerprints, descriptions, strict=True)
+    lines = [{**row, "fingerprint": fingerprint, "description": words} for row, fingerprint, words in cells]
+    table = pa.Table.from_pylist(lines, schema=SCHEMA)
     store = lite_store(path)
     store.publish(pending_version(tmp_path, {**rows, IMAGE: PendingRows(images.vectors, table)}))
     known = store.open().known()
-    asked = [fingerprints[2], b"\xff" * 32, fingerprints[0], fingerprints[2][:31] + b"\xff", fingerprints[2]]
+    known_by = list(map(image_digest, fingerprints, descriptions))
+    asked = [known_by[2], b"\xff" * 32, known_by[0], known_by[2][:31] + b"\xff", known_by[2]]
     found, vectors = known(IMAGE, asked)
     assert found.tolist() == [True, False, True, False, True]
     assert np.array_equal(vectors, images.vectors[[2, 0, 2]])
+    described_otherwise = [fingerprints[2], image_digest(fingerprints[2], "a bat"), image_digest(fingerprints[1], "")]
+    assert known(IMAGE, described_otherwise)[0].tolist() == [False, False, False]
     captions = rows[TEXT].metadata["caption"].to_pylist()
     found, vectors = known(TEXT, [text_digest(captions[1]), text_digest("no such")])
     assert found.tolist() == [True, False]

@@ -50,9 +50,24 @@ def test_plain_payloads_are_shown(payload: dict[str, Any]) -> None:
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
-    item = ShownItem(id="i", modality=Modality.IMAGE, uri="\udcff.jpg", caption="é\ud800", payload={"a": ["\udfff"]})
+    item = ShownItem(
+        id="i",
+        modality=Modality.IMAGE,
+        uri="\udcff.jpg",
+        caption="é\ud800",
+        payload={"a": ["\udfff"]},
+        description="\ud800",
+    )
     shown = json.loads(to_json(item).decode())
     assert (shown["uri"], shown["caption"], shown["payload"]) == ("?.jpg", "é?", {"a": ["?"]})
+    assert shown["description"] == "?"
+
+
+def test_a_description_is_shown_where_there_is_one() -> None:
+    described = Item("i", Modality.IMAGE, "u", description="a dog on a beach")
+    for with_payload in (True, False):
+        assert shown_fields(described, with_payload)["description"] == "a dog on a beach"
+        assert shown_fields(replace(described, description=None), with_payload)["description"] is None
 
 
 @pytest.mark.parametrize("levels", [MAX_PAYLOAD_LEVELS, MAX_PAYLOAD_LEVELS + 1, 252, 300, 900])

@@ -21,6 +21,7 @@ def test_item(client: TestClient) -> None:
         "uri": "red.jpg",
         "caption": "a red square",
         "payload": {"photographer": "red@example"},
+        "description": None,
     }
     assert client.get(f"/items/{CAPTION}").json()["payload"] == {"photographer": "red@example"}
 
