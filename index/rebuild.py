@@ -12,7 +12,6 @@ from index.collection import Collection
 from index.collection.open import is_local, open_store
 from index.collection.store import Store
 from index.embedding import MAX_REJECTS, Settings, discard, embed_source
-from index.embedding.describing import describer_of
 from index.items import Modality
 from index.manifest import VersionInfo
 from index.pending import PendingVersion
@@ -24,6 +23,7 @@ from index.sources.descriptions import described
 from index.sources.rebase import rebased
 from model.artifact import ModelArtifact, ModelManifest, load_model_artifact
 from model.descriptions import Describer
+from model.descriptions.of_model import describer_of_model
 from model.errors import ArtifactCorrupt, ArtifactMissing, ConfigError, InvalidInput, ItemNotFound
 
 _REJECTS_SHOWN = 3
@@ -213,7 +213,7 @@ def _describer(artifact: ModelArtifact, source: Source) -> Describer | None:
     """That of the model, unless a file describes the images, or there are regions in their place."""
     if source.regions is not None or any(record.description is not None for record in source.records):
         return None
-    return describer_of(artifact)
+    return describer_of_model(artifact)
 
 
 def _undescribed(pending: PendingVersion, console: Console) -> int:

@@ -7,7 +7,6 @@ from PIL.Image import Image
 
 from index.known import Digest
 from index.sources.records import SourceRecord
-from model.artifact import ModelArtifact
 from model.descriptions import Describer, Subject
 from model.errors import InvalidInput
 from model.preprocess import clean_text
@@ -18,11 +17,6 @@ class Words(NamedTuple):
 
     text: str | None
     stale: bool = False
-
-
-def describer_of(artifact: ModelArtifact) -> Describer | None:  # noqa: ARG001 - no model brings one yet
-    """The describer that a model brings with it; None where its images are described beforehand, or not at all."""
-    return None
 
 
 def given_words(record: SourceRecord, fingerprint: Digest | None) -> Words:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from index.embedding.batches import Embedder
-from index.embedding.describing import describer_of
 from index.embedding.encoder import Encoder
 from index.embedding.plan import Shard
 from index.embedding.rows import ShardRows
@@ -23,6 +22,7 @@ from index.known import Known
 from index.sources.images import ImageReader
 from model.artifact import ModelArtifact, load_model_artifact
 from model.descriptions import Describer, Source
+from model.descriptions.of_model import describer_of_model
 from model.errors import ArtifactMismatch, ConfigError
 
 # Shards in flight for each core: one at work, one that waits for it.
@@ -92,7 +92,7 @@ def _opened(place: Place) -> tuple[Encoder, ImageReader, Describer | None]:
 
 def _describer(artifact: ModelArtifact, wanted: Source | None) -> Describer | None:
     """A describer holds graphs, which do not travel: each worker makes its own, the one of the model."""
-    describer = None if wanted is None else describer_of(artifact)
+    describer = None if wanted is None else describer_of_model(artifact)
     if wanted is not None and (describer is None or describer.source != wanted):
         raise ConfigError(
             f"the workers of a cluster cannot describe images as {wanted.describer} with prompt {wanted.prompt_hash} "

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from PIL import Image
 
+from index.embedding.describing import view_of
 from model.descriptions import Describer, Rejected, Subject
 from model.errors import AahrError
 from service.core.budget import Workers
@@ -86,7 +87,8 @@ class LocalDescribing:
     async def describe(self, image: Image.Image, watch: Stopwatch) -> Described:
         def work() -> Described:
             with watch.measure("describe"):
-                return _described(self._describer, image)
+                # As the gallery was described: equal images get equal words.
+                return _described(self._describer, view_of(image, self._describer))
 
         return await self._workers.run(work, watch)
 

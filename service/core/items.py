@@ -62,7 +62,9 @@ async def embedded(item: NewItem, encoder: Encoder, slots: asyncio.Semaphore, wa
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_caption(text, encoder, slots, watch)) for text in item.captions]
     captions = [(text, task.result()) for text, task in zip(item.captions, tasks, strict=True)]
-    return Addition(item.image, upload_uri(item.image), image.embedding, item.id, captions, item.payload)
+    return Addition(
+        item.image, upload_uri(item.image), image.embedding, item.id, captions, item.payload, image.description
+    )
 
 
 async def _caption(text: str, encoder: Encoder, slots: asyncio.Semaphore, watch: Stopwatch) -> Embedding:

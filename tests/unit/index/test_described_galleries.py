@@ -115,7 +115,7 @@ def test_the_describer_of_a_model_is_asked_unless_a_file_is_given(
     gallery: BuiltGallery, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     describer = ColourDescriber()
-    monkeypatch.setattr("index.rebuild.describer_of", lambda _: describer)
+    monkeypatch.setattr("index.rebuild.describer_of_model", lambda _: describer)
     assert build(gallery, file).undescribed == 1
     assert describer.batches == []
     assert build(gallery, None).undescribed == 0
