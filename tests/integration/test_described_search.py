@@ -1,4 +1,4 @@
-"""Descriptions from the gallery to the answer: made at the rebuild, shown by hits, made of image queries and uploads."""
+"""Descriptions from gallery to answer: made at the rebuild, shown by hits, made of image queries and uploads."""
 
 import base64
 from collections.abc import Iterator
@@ -91,9 +91,9 @@ def test_what_is_put_in_over_http_is_described(by_neighbours: Path) -> None:
     with served(by_neighbours) as client:
         stored = client.post("/items", files={"image": image_bytes("mediumblue", "PNG")})
         assert stored.status_code == 201, stored.text
-        item = client.get(f"/items/{stored.json()['id']}").json()
+        item = client.get(f"/items/{stored.json()['item']['id']}").json()
         assert item["description"] in {"a blue sky.", "the sky is blue.", "a dark blue sky.", "night sky."}
-        client.delete(f"/items/{stored.json()['id']}")
+        client.delete(f"/items/{stored.json()['item']['id']}")
 
 
 def of_server(place: Path, url: str) -> ModelArtifact:
