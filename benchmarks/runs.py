@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from places import FLICKR8K, ROOT
 
+from model.descriptions import read_descriptions
 from training.config import load_config
 from training.data.karpathy import load_karpathy
 from training.evaluate import evaluate, open_embedder
@@ -47,11 +48,15 @@ def train_here(recipe: Path, directory: Path, cache: Path, settings: Sequence[st
         train(load_config(recipe, settings), directory, cache, resume=begun)
 
 
-def write_ranks(directory: Path, cache: Path) -> None:
+def write_ranks(directory: Path, cache: Path, descriptions: Path | None = None) -> None:
     """`ranks.npz` in a run's directory: of each test query of its best checkpoint the rank of its first positive."""
     dataset = load_karpathy(FLICKR8K / "dataset_flickr8k.json", FLICKR8K / "images", "test")
+    described = None
+    if descriptions is not None:
+        of_image = read_descriptions(descriptions).of_image
+        described = [of_image.get(path.name) for path in dataset.image_paths]
     with closing(open_embedder(directory / "best", cache)) as embedder:
-        similarity = embedder.images(dataset.image_paths) @ embedder.texts(dataset.captions).T
+        similarity = embedder.images(dataset.image_paths, described) @ embedder.texts(dataset.captions).T
     np.savez_compressed(
         directory / "ranks.npz",
         image_to_text=image_to_text_ranks(similarity, dataset.image_of_caption),
@@ -60,7 +65,7 @@ def write_ranks(directory: Path, cache: Path) -> None:
     )
 
 
-def measure(directory: Path, cache: Path) -> dict[str, Any]:
+def measure(directory: Path, cache: Path, descriptions: Path | None = None) -> dict[str, Any]:
     """Test metrics on Flickr8k of the best checkpoint of a run, its val metrics, its epoch and the run's seconds."""
     test = evaluate(
         directory / "best",
@@ -69,6 +74,7 @@ def measure(directory: Path, cache: Path) -> dict[str, Any]:
         split="test",
         judgments=FLICKR8K / "expert_judgments.csv",
         cache=cache,
+        descriptions=descriptions,
     )
     lines = _metrics(directory)
     best = max(lines, key=lambda line: line["val"]["flickr8k/rsum"])
