@@ -70,8 +70,9 @@ class Answers:
             results = await self._searcher.search(generation, to_query(request), watch)
             with watch.measure("render"):
                 result = await render_results(request, results, self._searcher.workers)
-            with watch.measure("cache"):
-                await self.cache.put(key, result)
+            if results.lasting:
+                with watch.measure("cache"):
+                    await self.cache.put(key, result)
         return result
 
     async def _cached(self, digest: str, generation: Generation, watch: Stopwatch) -> bytes | None:

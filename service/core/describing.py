@@ -112,7 +112,7 @@ class RemoteDescribing:
 
     async def describe(self, image: Image.Image, watch: Stopwatch) -> Described:
         if not self._breaker.allows():
-            return Described(None, "the describer failed a moment ago")
+            return Described(None, "the describer failed a moment ago", answered=False)
         loop = asyncio.get_running_loop()
         run = copy_context().run
         with watch.measure("describe"):

@@ -121,7 +121,7 @@ class Encoder:
             semantics = self.runtime.encode_descriptions([described.text for _, described in images])
         embeddings = self.runtime.encode_pixels(np.stack([pixels for pixels, _ in images]), semantics)
         return [
-            Embedded(row, Modality.IMAGE, notes=described.notes, description=described.text)
+            Embedded(row, Modality.IMAGE, notes=described.notes, description=described.text, lasting=described.answered)
             for row, (_, described) in zip(embeddings, images, strict=True)
         ]
 

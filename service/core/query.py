@@ -89,7 +89,8 @@ class Query:
 class Embedded(NamedTuple):
     """A query as a vector; its modality decides what is searched by default.
 
-    `description` is what an image was described as, for a model that fuses that.
+    `description` is what an image was described as, for a model that fuses that. `lasting`: the same would be found the
+    next time; not so where a describer failed.
     """
 
     embedding: Embedding
@@ -97,6 +98,7 @@ class Embedded(NamedTuple):
     truncated: bool = False
     notes: tuple[str, ...] = ()
     description: str | None = None
+    lasting: bool = True
 
 
 class Results(NamedTuple):
@@ -107,6 +109,7 @@ class Results(NamedTuple):
     truncated: bool = False
     notes: tuple[str, ...] = ()
     description: str | None = None
+    lasting: bool = True
 
 
 def unit_vector(values: Sequence[float], dimension: int, field_name: str = "embedding") -> Embedding:
@@ -144,4 +147,5 @@ def combined(parts: Sequence[tuple[float, Embedded]]) -> Embedded:
         any(part.truncated for _, part in parts),
         tuple(note for _, part in parts for note in part.notes),
         next((part.description for _, part in parts if part.description is not None), None),
+        all(part.lasting for _, part in parts),
     )

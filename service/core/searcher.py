@@ -53,7 +53,7 @@ class Searcher:
         lookup = Lookup(embedded.embedding, target, query.options, query.unique)
         hits = await generation.search.submit(lookup, watch)
         notes = (*embedded.notes, *([note] if note else []))
-        return Results(hits, target, embedded.truncated, notes, embedded.description)
+        return Results(hits, target, embedded.truncated, notes, embedded.description, embedded.lasting)
 
     async def embed(self, generation: Generation, query: Query, watch: Stopwatch) -> Embedded:
         """The query as one vector; its parts are embedded side by side."""

@@ -1,6 +1,7 @@
 """Descriptions from gallery to answer: made at the rebuild, shown by hits, made of image queries and uploads."""
 
 import base64
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,6 +142,18 @@ def test_a_server_that_fails_costs_no_request(tmp_path: Path, answer: Reply, rea
     (note,) = query["notes"]  # type: ignore[misc]
     assert "the image was not described" in note
     assert reason in note
+
+
+def test_an_answer_without_a_description_is_not_kept_where_the_next_may_have_one(tmp_path: Path) -> None:
+    answers = [Reply(b"{", 401), completion("a caption"), completion(SAID)]
+    with chat_server(lambda asked: answers[min(asked.number, 2)]) as server:
+        index = built(tmp_path, of_server(tmp_path, server.url))
+        with served(index, describe_url=server.url, describe_timeout_s=5.0) as client:
+            assert searched(client, "green")["description"] is None
+            time.sleep(2.1)  # the pause of the breaker
+            assert searched(client, "green")["description"] == SAID
+            assert searched(client, "green")["description"] == SAID
+        assert len(server.asked) == 3  # the last one came from the cache
 
 
 def test_without_a_server_the_answer_says_so(tmp_path: Path) -> None:
