@@ -207,11 +207,14 @@ def test_a_killed_run_is_gone_on_with_and_nothing_written_is_asked_again(
 def test_ctrl_c_ends_at_once_with_a_summary(server: ChatServer, images: Path, out: Path) -> None:
     server.script = lambda asked: Reply(b"", after_s=60) if asked.number >= 8 else describing(asked)
     command = [sys.executable, "-c", MAIN, *arguments(server, images, out, "--jobs", "2")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    eventually(lambda: out.exists() and out.read_bytes().count(b"\n") >= 3, "some lines are written")
-    eventually(lambda: len(server.asked) == 10, "two requests are stuck")
-    process.send_signal(signal.SIGINT)
-    shown, said = process.communicate(timeout=30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            eventually(lambda: out.exists() and out.read_bytes().count(b"\n") >= 3, "some lines are written")
+            eventually(lambda: len(server.asked) == 10, "two requests are stuck")
+            process.send_signal(signal.SIGINT)
+            shown, said = process.communicate(timeout=30)
+        finally:
+            process.kill()  # else a run that does not end would fail whatever test comes next
     assert process.returncode == 130, said
     described = len(lines(out))
     assert shown.startswith(f"{out}: {described} described, ")

@@ -1,5 +1,6 @@
 """Which describer goes into a model's directory, and that it is the one of training."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from model.descriptions.of_model import describer_of_model, load_describer
 from model.errors import ArtifactMismatch, ConfigError
 from tests.artifacts import rewrite_manifest, write_colour_model
 from tests.describers import write_describer as write_neighbours
+from training.export import describers
 from training.export.describers import write_describer
 from training.export.tags import write_tags
 
@@ -19,6 +21,20 @@ def tags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tags")
     write_tags(folder)
     return folder
+
+
+@pytest.fixture
+def made(tags: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where tags were made: they are the same each time (test_tags.py), so that they are copied here."""
+    folders: list[Path] = []
+
+    def copy(folder: Path) -> None:
+        folders.append(folder)
+        for path in tags.iterdir():
+            shutil.copyfile(path, folder / path.name)
+
+    monkeypatch.setattr(describers, "write_tags", copy)
+    return folders
 
 
 def reference(source: Source) -> SemanticsReference:
@@ -41,7 +57,7 @@ def test_neighbours_go_with_the_model_that_was_trained_on_them(tmp_path: Path) -
     assert described.manifest.model_id != artifact.manifest.model_id  # it decides on embeddings
 
 
-def test_tags_are_made_where_none_are_given(tmp_path: Path, tags: Path) -> None:
+def test_tags_are_made_where_none_are_given(tmp_path: Path, tags: Path, made: list[Path]) -> None:
     source = load_describer("tags", tags).source
     for given in (None, tags):
         out = tmp_path / str(given is None)
@@ -49,8 +65,10 @@ def test_tags_are_made_where_none_are_given(tmp_path: Path, tags: Path) -> None:
         assert write_describer(out, source, given) is None
         assert (out / "tags.onnx").read_bytes() == (tags / "tags.onnx").read_bytes()
         assert load_describer("tags", out).source == source
+    assert made == [tmp_path / "True"]
 
 
+@pytest.mark.usefixtures("made")
 def test_another_describer_than_that_of_training_is_refused(tmp_path: Path, tags: Path) -> None:
     given = write_neighbours(tmp_path / "describer")
     for name, folder in (("tags", tags), ("neighbours", given), ("tags", None)):
