@@ -71,6 +71,7 @@ def described_recipe(descriptions: Path, *settings: str) -> TrainingConfig:
         "batch.flips=false",
         f"data.scenes.descriptions={descriptions}",
         "objective.semantic_prototypes.count=8",
+        "model.semantics.weight=1.0",  # as the paper has it; this describer is a good one
         *settings,
     )
 

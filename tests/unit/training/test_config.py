@@ -145,7 +145,7 @@ def test_descriptions_and_semantics_come_together() -> None:
     described = ["data.flickr8k.descriptions=d.jsonl"]
     semantics = load_config(VSD, described).model.semantics
     assert semantics is not None
-    assert (semantics.sentence_encoder.name, semantics.fusion, semantics.weight) == ("minilm", "sum", 1.0)
+    assert (semantics.sentence_encoder.name, semantics.fusion, semantics.weight) == ("minilm", "sum", 0.15)
     tree = load_config(VSD, described).model_dump(mode="json")
     for change, message in (
         ({"data": {"flickr8k": {**tree["data"]["flickr8k"], "descriptions": None}}}, r"give data\.NAME\.descriptions"),
