@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from model.descriptions.file import Source
 from model.errors import ArtifactCorrupt
 from model.manifest import (
     MANIFEST,
@@ -68,6 +69,11 @@ class SemanticsReference(BaseModel):
     describer: str
     prompt_hash: str
     sentence_encoder: str
+
+    @property
+    def source(self) -> Source:
+        """Who described."""
+        return Source(self.describer, self.prompt_hash)
 
 
 class Semantics(BaseModel):

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 
 from model.artifact import ModelArtifact
-from model.descriptions import Source
 from model.descriptions.of_model import describer_of_model, files_of, refuse_other
 from model.errors import ConfigError
 from service.cache.breaker import Breaker
@@ -59,7 +58,7 @@ def _remote(settings: Settings, url: str, artifact: ModelArtifact) -> Describing
     )
     describer = OpenAIDescriber(endpoint, "generated", patience=patience)
     try:
-        refuse_other(describer.source, Source(semantics.describer, semantics.prompt_hash), "AAHR_DESCRIBE_URL")
+        refuse_other(describer.source, semantics.source, "AAHR_DESCRIBE_URL")
     except Exception:
         describer.close()
         raise

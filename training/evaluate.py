@@ -21,7 +21,7 @@ from model.runtime import Runtime
 from training.about import About
 from training.checkpoint import is_exported, load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset
-from training.data.described import names_below
+from training.data.described import descriptions_of_images, refuse_undescribed
 from training.data.formats import FileFormat, read_split
 from training.data.judgments import load_judgments
 from training.data.scan import region_table
@@ -104,12 +104,10 @@ def _refuse_unsupported(embedder: Embedder, directory: Path, data: Path, images:
 
 def _described(dataset: ImageTextDataset, folder: Path, file: Path) -> list[str | None]:
     """The description of each image, as far as it has one; raises DataError where none has."""
-    of_image = read_descriptions(file).of_image
-    found = [of_image.get(name) for name in names_below(folder, dataset.image_paths)]
+    descriptions = read_descriptions(file)
+    found = descriptions_of_images(dataset, folder, descriptions)
     if not any(found):
-        raise DataError(
-            f"{file} describes no image of {dataset.name}: describe the images in {folder} with `aahr describe`"
-        )
+        raise refuse_undescribed(dataset, folder, descriptions)
     return found
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from index.sources.records import GivenDescription, Source
-from model.artifact import ModelManifest, SemanticsReference
+from model.artifact import ModelManifest
 from model.descriptions import DescriptionFile, read_descriptions
-from model.errors import ArtifactMismatch, DataError, UnsupportedQuery
+from model.descriptions.of_model import refuse_other
+from model.errors import DataError, UnsupportedQuery
 
 
 def described(source: Source, path: Path, model: ModelManifest) -> Source:
@@ -23,7 +24,7 @@ def described(source: Source, path: Path, model: ModelManifest) -> Source:
             "trained with descriptions"
         )
     file = read_descriptions(path)
-    _check_describer(file, model.name, model.semantics)
+    refuse_other(file.source, model.semantics.source, str(path))
     by_uri = _by_uri(file)
     records = [replace(record, description=by_uri.get(record.uri)) for record in source.records]
     found = sum(record.description is not None for record in records)
@@ -34,15 +35,6 @@ def described(source: Source, path: Path, model: ModelManifest) -> Source:
         )
     note = f"{found} of {len(records)} images are described in {path}"
     return replace(source, records=records, notes=[*source.notes, note])
-
-
-def _check_describer(file: DescriptionFile, name: str, trained: SemanticsReference) -> None:
-    here, wanted = file.source, (trained.describer, trained.prompt_hash)
-    if here != wanted:
-        raise ArtifactMismatch(
-            f"{file.path} is by {here.describer} with prompt {here.prompt_hash}, but the model {name} was trained on "
-            f"descriptions by {trained.describer} with prompt {trained.prompt_hash}: describe the images with that one"
-        )
 
 
 def _by_uri(file: DescriptionFile) -> Mapping[str, GivenDescription]:

@@ -5,17 +5,16 @@ from pathlib import Path
 
 from model.artifact import ModelArtifact
 from model.descriptions.file import Source
-from model.descriptions.neighbours import NEIGHBOURS_FILES, NeighboursDescriber, load_neighbours
-from model.descriptions.tags import TAGS_FILE, TAGS_GRAPH, TagsDescriber, load_tags
+from model.descriptions.neighbours import NEIGHBOURS_FILES, load_neighbours
+from model.descriptions.pixels import PixelDescriber
+from model.descriptions.tags import TAGS_FILE, TAGS_GRAPH, load_tags
 from model.errors import ArtifactMismatch
 
-LocalDescriber = TagsDescriber | NeighboursDescriber
-
 _FILES: Mapping[str, tuple[str, ...]] = {"tags": (TAGS_GRAPH, TAGS_FILE), "neighbours": NEIGHBOURS_FILES}
-_LOADERS: Mapping[str, Callable[[Path], LocalDescriber]] = {"tags": load_tags, "neighbours": load_neighbours}
+_LOADERS: Mapping[str, Callable[[Path], PixelDescriber]] = {"tags": load_tags, "neighbours": load_neighbours}
 
 
-def describer_of_model(artifact: ModelArtifact) -> LocalDescriber | None:
+def describer_of_model(artifact: ModelArtifact) -> PixelDescriber | None:
     """The describer in a model's directory; None where the model fuses no semantics or has none with it.
 
     Raises ArtifactMissing and ArtifactCorrupt as its loader, and ArtifactMismatch where it is not the one that the
@@ -25,11 +24,11 @@ def describer_of_model(artifact: ModelArtifact) -> LocalDescriber | None:
     if semantics is None or not _is_there(artifact):
         return None
     found = load_describer(semantics.describer, artifact.directory)
-    refuse_other(found.source, Source(semantics.describer, semantics.prompt_hash), str(artifact.directory))
+    refuse_other(found.source, semantics.source, str(artifact.directory))
     return found
 
 
-def load_describer(name: str, directory: Path) -> LocalDescriber:
+def load_describer(name: str, directory: Path) -> PixelDescriber:
     """The describer of this name, "tags" or "neighbours", whose files lie in a directory."""
     return _LOADERS[name](directory)
 
@@ -44,7 +43,7 @@ def refuse_other(found: Source, expected: Source, place: str) -> None:
     if found != expected:
         raise ArtifactMismatch(
             f"{place} describes with {found.describer} ({found.prompt_hash}), the model was trained on descriptions by "
-            f"{expected.describer} ({expected.prompt_hash}): give the describer that those were made with"
+            f"{expected.describer} ({expected.prompt_hash}): describe the images with that one"
         )
 
 

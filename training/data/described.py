@@ -29,16 +29,13 @@ def semantic_table(
     if descriptions is None:
         nothing = np.full(len(dataset), MISSING), np.full(len(dataset.captions), MISSING)
         return SemanticTable(captions[:0], *nothing, captions)
-    of_images = [descriptions.of_image.get(name) for name in names_below(folder, dataset.image_paths)]
+    of_images = descriptions_of_images(dataset, folder, descriptions)
     for_captions = [descriptions.of_caption.get(caption_id) for caption_id in dataset.caption_ids.tolist()]
     vectors = embed_sentences([text for text in (*of_images, *for_captions) if text is not None], sentence, cache)
     own, of_caption = np.split(_numbered([*of_images, *for_captions]), [len(dataset)])
     vectors, of_image = _with_means(vectors, own, of_caption, dataset.image_of_caption)
     if (of_image == MISSING).all():
-        raise DataError(
-            f"{descriptions.path} describes no image of {dataset.name}: describe the images in {folder} with "
-            "`aahr describe`"
-        )
+        raise refuse_undescribed(dataset, folder, descriptions)
     of_caption = np.where(of_caption == MISSING, of_image[dataset.image_of_caption], of_caption)
     return SemanticTable(vectors, of_image, of_caption, captions)
 
@@ -49,6 +46,18 @@ def embed_sentences(texts: Sequence[str], sentence: TextBackbone, cache: Path) -
         return np.empty((0, sentence.global_dimension), np.float32)
     features = text_feature_table(sentence, sentence.read_tokenizer(), texts, cache).global_features
     return _normalised(features)
+
+
+def descriptions_of_images(dataset: ImageTextDataset, folder: Path, file: DescriptionFile) -> list[str | None]:
+    """The description of each image as a whole, [N], None for those without; paths in the file start from `folder`."""
+    return [file.of_image.get(name) for name in names_below(folder, dataset.image_paths)]
+
+
+def refuse_undescribed(dataset: ImageTextDataset, folder: Path, file: DescriptionFile) -> DataError:
+    """What to raise where a file describes none of the images."""
+    return DataError(
+        f"{file.path} describes no image of {dataset.name}: describe the images in {folder} with `aahr describe`"
+    )
 
 
 def names_below(folder: Path, paths: Sequence[Path]) -> list[str]:

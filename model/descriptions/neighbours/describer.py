@@ -1,18 +1,18 @@
 """From an image to the words of its neighbours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.descriptions.describer import Rejected, Subject
 from model.descriptions.file import Source
 from model.descriptions.neighbours.consensus import NeighbourSettings, as_sentence, consensus
 from model.descriptions.neighbours.gallery import GRAPH, Gallery, hash_of, read_gallery
+from model.descriptions.pixels import PixelDescriber
 from model.errors import InvalidInput
 from model.onnx_session import OnnxSession
-from model.preprocess import ImagePreprocessing, prepare_images
+from model.preprocess import ImagePreprocessing
 
 NAME = "neighbours"
 INPUT, OUTPUT = "pixels", "global_features"
@@ -25,8 +25,8 @@ Encode = Callable[[Floats], Floats]
 """Pixels [n, 3, S, S] to features [n, D]."""
 
 
-class NeighboursDescriber:
-    """A `Describer` over a gallery; equal images get equal words, alone or in any batch. Safe to use from threads."""
+class NeighboursDescriber(PixelDescriber):
+    """Over a gallery; its hash is of gallery and settings."""
 
     def __init__(
         self,
@@ -37,39 +37,16 @@ class NeighboursDescriber:
         prompt_hash: str,
     ) -> None:
         """`encode` is what the embeddings of the gallery come from."""
-        self.preprocessing, self.settings = preprocessing, settings
+        super().__init__(Source(NAME, prompt_hash), preprocessing)
+        self.settings = settings
         self._gallery, self._encode = gallery, encode
-        self._source = Source(NAME, prompt_hash)
-
-    @property
-    def source(self) -> Source:
-        """ "neighbours", and the hash of gallery and settings."""
-        return self._source
-
-    @property
-    def at_least(self) -> int:
-        """How large, in pixels of either side, an image has to be decoded."""
-        return self.preprocessing.size
-
-    def describe(self, subjects: Sequence[Subject]) -> list[str | Rejected]:
-        """A description of each image, in their order; captions are not looked at.
-
-        One image is prepared at a time, so memory has a bound. Raises ArtifactError where the graph fails.
-        """
-        return [self._describe_one(subject) for subject in subjects]
 
     def describe_pixels(self, pixels: Floats) -> list[str]:
-        """The same for pixels [N, 3, S, S] that `preprocessing` prepared; raises InvalidInput for any other array.
+        """Captions of neighbours for pixels [N, 3, S, S]; raises InvalidInput for an array of another form.
 
         One image a call of the graph: the last bits of a feature depend on the size of the batch, and words must not.
         """
         return [self._described(self._encode(pixels[row : row + 1])[0]) for row in range(len(pixels))]
-
-    def _describe_one(self, subject: Subject) -> str | Rejected:
-        try:
-            return self.describe_pixels(prepare_images([subject.image], self.preprocessing))[0]
-        except InvalidInput as error:
-            return Rejected(str(error))
 
     def _described(self, features: Floats) -> str:
         cosines = self._gallery.embeddings @ (features / max(float(np.linalg.norm(features)), 1e-12))

@@ -2,71 +2,42 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.descriptions.describer import Rejected, Subject
 from model.descriptions.file import Source
+from model.descriptions.pixels import PixelDescriber
 from model.descriptions.tags.classifier import TagClassifier
 from model.descriptions.tags.colours import colour_layout
 from model.descriptions.tags.evidence import gather
 from model.descriptions.tags.grammar import sentence
 from model.descriptions.tags.vocabulary import TAGS_FILE, TAGS_GRAPH, TagsFile, read_tags
 from model.errors import ArtifactCorrupt, ArtifactMissing, InvalidInput
-from model.preprocess import ImagePreprocessing, prepare_images
+from model.preprocess import ImagePreprocessing
 
 NAME = "tags"
 
 Floats = NDArray[np.float32]
 
 
-class TagsDescriber:
-    """A `Describer` that needs no network and no caption; equal images get equal words, alone or in any batch."""
+class TagsDescriber(PixelDescriber):
+    """Needs no server and no caption; its hash is of classes, thresholds, preprocessing, grammar and weights."""
 
     def __init__(self, classifier: TagClassifier, tags: TagsFile) -> None:
+        super().__init__(Source(NAME, _hash_of(tags)), tags.preprocessing)
         self._classifier = classifier
         self._tags = tags
-        self._source = Source(NAME, _hash_of(tags))
-
-    @property
-    def source(self) -> Source:
-        """ "tags", and the hash of the classes, the thresholds, the preprocessing, the grammar and the weights."""
-        return self._source
-
-    @property
-    def at_least(self) -> int:
-        """How large, in pixels of either side, an image has to be decoded."""
-        return self.preprocessing.size
-
-    @property
-    def preprocessing(self) -> ImagePreprocessing:
-        """How `describe_pixels` expects its pixels to be prepared."""
-        return self._tags.preprocessing
-
-    def describe(self, subjects: Sequence[Subject]) -> list[str | Rejected]:
-        """A description of each image, in their order; captions are not looked at.
-
-        One image is prepared at a time, so memory has a bound. Raises ArtifactError where the graph fails.
-        """
-        return [self._describe_one(subject) for subject in subjects]
 
     def describe_pixels(self, pixels: Floats) -> list[str]:
-        """The same for pixels [N, 3, S, S] that `preprocessing` prepared; raises InvalidInput for any other array."""
+        """Sentences for pixels [N, 3, S, S]; raises InvalidInput for an array of another form."""
         probabilities = self._classifier.probabilities(pixels)
         layouts = [colour_layout(to_rgb(each, self.preprocessing)) for each in pixels]
         return [
             sentence(gather(row, self._tags.classes), layout, self._tags.wording)
             for row, layout in zip(probabilities, layouts, strict=True)
         ]
-
-    def _describe_one(self, subject: Subject) -> str | Rejected:
-        try:
-            return self.describe_pixels(prepare_images([subject.image], self.preprocessing))[0]
-        except InvalidInput as error:
-            return Rejected(str(error))
 
 
 def load_tags(directory: Path) -> TagsDescriber:
