@@ -132,7 +132,7 @@ def test_descriptions_that_do_not_fit_are_refused_and_nothing_is_published(
     reworded = write_descriptions(
         tmp_path / "reworded.jsonl", gallery.images, TEXTS, Source(SOURCE.describer, "e" * 16)
     )
-    with pytest.raises(ArtifactMismatch, match=rr"describes with tags \(e{16}\)"):
+    with pytest.raises(ArtifactMismatch, match=r"describes with tags \(e{16}\)"):
         build(gallery, reworded)
     elsewhere = write_descriptions(tmp_path / "elsewhere.jsonl", gallery.images / "more", {"yellow.jpg": "a"})
     with pytest.raises(DataError, match=r"none of the 4 images in .*images, its first is of yellow\.jpg: give"):
