@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_server
-from typing import IO
+from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
@@ -36,39 +36,54 @@ def free_port() -> int:
         return port
 
 
+class Running(subprocess.Popen[str]):
+    """A process that writes into a file: a pipe that nobody reads stops a server as soon as its log fills it."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], output: Path) -> None:
+        self._output = output
+        with output.open("w", encoding="utf-8") as file:
+            super().__init__(command, env=environment, stdout=file, stderr=subprocess.STDOUT, text=True)
+
+    @property
+    def output(self) -> str:
+        """What it has written so far."""
+        return self._output.read_text(encoding="utf-8")
+
+
 @contextmanager
-def running(command: list[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+def running(command: list[str], environment: Mapping[str, str] | None = None) -> Iterator[Running]:
     """A process that is told to stop at the end, and killed where it does not."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AAHR_", "REDIS_URL"))}
-    process = subprocess.Popen(
-        command, env={**inherited, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
+    with TemporaryDirectory() as folder:
+        process = Running(command, {**inherited, **(environment or {})}, Path(folder) / "output.txt")
         try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @contextmanager
 def served(
     index: Path, environment: Mapping[str, str] | None = None, code: str = _SERVE
-) -> Iterator[tuple[httpx2.Client, subprocess.Popen[str]]]:
+) -> Iterator[tuple[httpx2.Client, Running]]:
     """`aahr serve` on a free port, and a client of it, once the line says that it serves."""
     command = [sys.executable, "-c", code, "serve", "--index", str(index), "--port", "0"]
     with running(command, environment) as process:
-        assert process.stdout is not None
-        address = _announced_address(process.stdout)
+        eventually(lambda: _announced(process) is not None or process.poll() is not None, "the service is ready")
+        address = _announced(process)
+        if address is None:
+            pytest.fail(f"the service did not get ready, it said: {process.output}")
         with httpx2.Client(base_url=address, timeout=30, trust_env=False) as client:
             yield client, process
 
 
 @contextmanager
-def redis_server(port: int) -> Iterator[subprocess.Popen[str]]:
+def redis_server(port: int) -> Iterator[Running]:
     """A real redis-server without persistence on this port; missing, it is a failure in CI and a skip elsewhere."""
     program = shutil.which("redis-server")
     if program is None:
@@ -87,11 +102,7 @@ def _answers(client: Redis) -> bool:
         return False
 
 
-def _announced_address(stream: IO[str]) -> str:
+def _announced(process: Running) -> str | None:
     """The address in the line that says that the service is ready; warnings may stand before it."""
-    said: list[str] = []
-    for line in stream:
-        if announced := re.fullmatch(r"Serving .* at (http://\S+)\n", line):
-            return announced[1]
-        said.append(line)
-    pytest.fail("the service did not get ready, it said: " + "".join(said))
+    announced = re.search(r"^Serving .* at (http://\S+)\n", process.output, re.MULTILINE)
+    return None if announced is None else announced[1]

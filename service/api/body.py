@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,6 +24,9 @@ _SMALL_BYTES = 16_384
 _MAX_FORM_FILES = 4
 JSON = "application/json"
 _MAX_FORM_FIELDS = 32
+
+Parsed = TypeVar("Parsed")
+Fields = TypeVar("Fields", bound=BaseModel)
 
 
 class ParsedRequest(NamedTuple):
@@ -79,14 +83,43 @@ async def read_search_request(request: Request, workers: Workers, watch: Stopwat
     """
     content_type = media_type(request)
     if content_type == JSON:
-        body = await request.body()
-        if len(body) <= _SMALL_BYTES:
-            return parse_json(body)
-        return await workers.run(partial(parse_json, body), watch)
+        return await read_json(request, workers, parse_json, watch)
     if content_type == "multipart/form-data":
         return await workers.run(partial(parse_form, await read_form(request)), watch)
     sent = f"its content type is {content_type}" if content_type else "it has no content type"
     raise UnsupportedMediaType(f"the body must be application/json or multipart/form-data, but {sent}")
+
+
+async def read_json(
+    request: Request,
+    workers: Workers,
+    parse: Callable[[bytes], Parsed],
+    watch: Stopwatch | None = None,
+    *,
+    others: str = "",
+) -> Parsed:
+    """The JSON body, parsed by a worker where it is large, so that nobody else waits for it.
+
+    Raises UnsupportedMediaType for another content type, which the route may name in `others` where it takes some, and
+    what `parse` raises.
+    """
+    if (kind := media_type(request)) != JSON:
+        raise UnsupportedMediaType(f"the body must be {JSON}{others}, but its content type is {kind or 'not given'}")
+    body = await request.body()
+    return parse(body) if len(body) <= _SMALL_BYTES else await workers.run(partial(parse, body), watch)
+
+
+def parse_model(model: type[Fields], body: bytes, *, example: str) -> Fields:
+    """The fields of a JSON object, read strictly; raises MalformedBody and InvalidField, with an example of one."""
+    try:
+        return model.model_validate(json_object(body, example), strict=True)
+    except ValidationError as error:
+        raise field_error(error) from error
+
+
+def field_error(error: ValidationError) -> InvalidField:
+    """The first fault that pydantic found, without what was sent."""
+    return invalid_field(error.errors(include_url=False, include_context=False, include_input=False))
 
 
 def parse_json(body: bytes) -> ParsedRequest:
@@ -119,7 +152,7 @@ def _parsed(fields: dict[str, Any], *, strict: bool) -> ParsedRequest:
     try:
         return ParsedRequest.of(SearchRequest.model_validate(fields, strict=strict))
     except ValidationError as error:
-        raise invalid_field(error.errors(include_url=False, include_context=False, include_input=False)) from error
+        raise field_error(error) from error
 
 
 def digest_of(request: SearchRequest) -> str:

@@ -206,7 +206,8 @@ def test_service_ends_in_order_without_a_traceback(gallery: BuiltGallery, told: 
     with served(gallery.index) as (client, process):
         assert client.get("/health/ready").status_code == 200
         process.send_signal(told)
-        output, _ = process.communicate(timeout=20)
+        process.wait(timeout=20)
+        output = process.output
     assert "Traceback" not in output
     assert process.returncode in (0, -told)
 
@@ -214,7 +215,8 @@ def test_service_ends_in_order_without_a_traceback(gallery: BuiltGallery, told: 
 def test_what_is_missing_is_one_line_and_status_2(tmp_path: Path) -> None:
     code = "import sys; from cli import main; sys.argv[0] = 'aahr'; main()"
     with running([sys.executable, "-c", code, "serve", "--index", str(tmp_path / "nothing"), "--port", "0"]) as process:
-        output, _ = process.communicate(timeout=60)
+        process.wait(timeout=60)
+        output = process.output
     assert process.returncode == 2
     assert output.startswith("aahr: ")
     assert output.count("\n") == 1

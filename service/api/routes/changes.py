@@ -4,18 +4,17 @@ Every answer comes after the change is on disk and searched. Bodies are read in 
 nothing is read of a client that may not write.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ValidationError
 
 from model.errors import AahrError
 from service.api.auth import require
-from service.api.body import JSON, json_object, media_type, read_form, without_repetition
+from service.api.body import JSON, json_object, media_type, parse_model, read_form, read_json, without_repetition
 from service.api.change_schemas import (
     MAX_CAPTIONS,
     DeletedAnswer,
@@ -32,18 +31,16 @@ from service.api.change_schemas import (
     item_of,
 )
 from service.api.deps import Resources, ResourcesDep, StopwatchDep
-from service.api.errors import UnsupportedMediaType, aahr_error_response, invalid_field
+from service.api.errors import aahr_error_response
 from service.api.formats import check_format
 from service.api.rendering import to_json
 from service.api.schemas import ErrorAnswer, ErrorDetail, IndexRef
 from service.core.items import Changed, Deleted, NewItem, Stored
 from service.credentials import KeyScope
 
-B = TypeVar("B", bound=BaseModel)
-T = TypeVar("T")
-
 router = APIRouter(tags=["items"], dependencies=[Depends(require(KeyScope.WRITE))])
 
+_FORM = "multipart/form-data"
 _FORM_FIELDS = MAX_CAPTIONS + 4
 _EXAMPLE = '{"image": "base64 of a file", "captions": ["two dogs on a beach"]}'
 
@@ -66,7 +63,7 @@ def _body(*schemas: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind, schema in schemas}}}
 
 
-_ITEM_BODY = _body((JSON, ItemToStore.model_json_schema()), ("multipart/form-data", _form_schema()))
+_ITEM_BODY = _body((JSON, ItemToStore.model_json_schema()), (_FORM, _form_schema()))
 
 
 @router.post(
@@ -95,7 +92,9 @@ async def store_item(request: Request, resources: ResourcesDep, watch: Stopwatch
 @router.post("/items/batch", response_model=StoredBatch, openapi_extra=_body((JSON, ItemBatch.model_json_schema())))
 async def store_items(request: Request, resources: ResourcesDep, watch: StopwatchDep) -> Response:
     """Put many images into the gallery in one version of the index; a bad one harms no other."""
-    parts = await _read_json(request, resources, partial(_items_of, formats=resources.settings.image_formats))
+    parts = await read_json(
+        request, resources.workers, partial(_items_of, formats=resources.settings.image_formats)
+    )
     items = [part for part in parts if isinstance(part, NewItem)]
     changed = await resources.changes.upsert(items, watch)
     rest = iter(changed.outcomes)
@@ -107,7 +106,7 @@ async def store_items(request: Request, resources: ResourcesDep, watch: Stopwatc
 @router.post("/items/delete", response_model=DeletedBatch, openapi_extra=_body((JSON, IdBatch.model_json_schema())))
 async def delete_items(request: Request, resources: ResourcesDep) -> Response:
     """Take many items out of the gallery in one version of the index; an unknown id harms no other."""
-    batch = await _read_json(request, resources, partial(_parsed, IdBatch, example='{"ids": ["beach-7"]}'))
+    batch = await read_json(request, resources.workers, partial(parse_model, IdBatch, example='{"ids": ["beach-7"]}'))
     changed = await resources.changes.delete(batch.ids)
     answer = DeletedBatch(items=[_deleted_outcome(outcome) for outcome in changed.outcomes], index=_index(changed))
     return Response(to_json(answer), media_type=JSON)
@@ -124,20 +123,16 @@ async def delete_item(id: str, resources: ResourcesDep) -> Response:
 
 
 async def _read_item(request: Request, resources: Resources) -> NewItem:
-    if media_type(request) == "multipart/form-data":
+    if media_type(request) == _FORM:
         item = await resources.workers.run(partial(_item_of_form, await read_form(request, _FORM_FIELDS)))
     else:
-        item = await _read_json(request, resources, lambda body: item_of(json_object(body, _EXAMPLE)))
+        item = await read_json(request, resources.workers, _item_of_json, others=f" or {_FORM}")
     check_format(item.image, resources.settings.image_formats)
     return item
 
 
-async def _read_json(request: Request, resources: Resources, parse: Callable[[bytes], T]) -> T:
-    """The body, parsed by a worker; raises UnsupportedMediaType and what `parse` raises."""
-    if (kind := media_type(request)) != JSON:
-        also = " or multipart/form-data" if request.url.path == "/items" else ""
-        raise UnsupportedMediaType(f"the body must be {JSON}{also}, but its content type is {kind or 'not given'}")
-    return await resources.workers.run(partial(parse, await request.body()))
+def _item_of_json(body: bytes) -> NewItem:
+    return item_of(json_object(body, _EXAMPLE))
 
 
 def _item_of_form(fields: list[tuple[str, str | bytes]]) -> NewItem:
@@ -154,7 +149,7 @@ def _item_of_form(fields: list[tuple[str, str | bytes]]) -> NewItem:
 def _items_of(body: bytes, formats: Collection[str]) -> list[NewItem | AahrError]:
     """Each item of a batch, or why it cannot be used."""
     parts: list[NewItem | AahrError] = []
-    for fields in _parsed(ItemBatch, body, example=f'{{"items": [{_EXAMPLE}]}}').items:
+    for fields in parse_model(ItemBatch, body, example=f'{{"items": [{_EXAMPLE}]}}').items:
         try:
             item = item_of(dict(fields))
             check_format(item.image, formats)
@@ -162,13 +157,6 @@ def _items_of(body: bytes, formats: Collection[str]) -> list[NewItem | AahrError
         except AahrError as error:
             parts.append(error)
     return parts
-
-
-def _parsed(model: type[B], body: bytes, *, example: str) -> B:
-    try:
-        return model.model_validate(json_object(body, example), strict=True)
-    except ValidationError as error:
-        raise invalid_field(error.errors(include_url=False, include_context=False, include_input=False)) from error
 
 
 def _stored_outcome(outcome: Stored | Deleted | AahrError) -> StoredOutcome:

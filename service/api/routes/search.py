@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from model.errors import AahrError
 from service.api.answers import Answers
-from service.api.body import JSON, media_type, parse_fields, read_search_request
+from service.api.body import JSON, ParsedRequest, media_type, parse_fields, parse_model, read_json, read_search_request
 from service.api.connection import while_connected
 from service.api.deps import Resources, ResourcesDep, StopwatchDep
 from service.api.errors import aahr_error_response
@@ -38,6 +38,9 @@ _REQUEST_BODY = {
 }
 
 
+_BATCH_BODY = {"required": True, "content": {JSON: {"schema": BatchRequest.model_json_schema()}}}
+
+
 @router.post(PATH, response_model=SearchAnswer, openapi_extra={"requestBody": _REQUEST_BODY})
 async def search(request: Request) -> Response:
     """Find images for a sentence, captions for an image, or either for an item, a vector or a mix of these.
@@ -61,11 +64,12 @@ async def _answer(request: Request, resources: Resources, generation: Generation
     return await while_connected(request.receive, answers.answer(parsed, generation, watch, sent))
 
 
-@router.post("/search/batch", response_model=BatchAnswer)
-async def search_batch(batch: BatchRequest, request: Request, resources: ResourcesDep, watch: StopwatchDep) -> Response:
+@router.post("/search/batch", response_model=BatchAnswer, openapi_extra={"requestBody": _BATCH_BODY})
+async def search_batch(request: Request, resources: ResourcesDep, watch: StopwatchDep) -> Response:
     """Many searches in one request, answered from one version of the index, each with a status of its own."""
+    searches = await read_json(request, resources.workers, _searches_of, watch)
     with resources.generations.current as generation:
-        items = [_item(fields, resources.answers, generation) for fields in batch.searches]
+        items = [_item(search, resources.answers, generation) for search in searches]
         done = await while_connected(request.receive, _gathered(items))
     body = b'{"answers":[%b]}' % b",".join(done)
     return Response(body, media_type="application/json", headers={"Server-Timing": watch.header()})
@@ -75,10 +79,23 @@ async def _gathered(items: Sequence[Coroutine[Any, Any, bytes]]) -> list[bytes]:
     return await asyncio.gather(*items)
 
 
-async def _item(fields: dict[str, Any], answers: Answers, generation: Generation) -> bytes:
+def _searches_of(body: bytes) -> list[ParsedRequest | AahrError]:
+    """Each search of a batch, or why it cannot be used."""
+    searches: list[ParsedRequest | AahrError] = []
+    for fields in parse_model(BatchRequest, body, example='{"searches": [{"text": "two dogs on a beach"}]}').searches:
+        try:
+            searches.append(parse_fields(fields))
+        except AahrError as error:
+            searches.append(error)
+    return searches
+
+
+async def _item(search: ParsedRequest | AahrError, answers: Answers, generation: Generation) -> bytes:
     """The JSON of a BatchItem: one bad search harms no other."""
     try:
-        answer = await answers.answer(parse_fields(fields), generation, Stopwatch())
+        if isinstance(search, AahrError):
+            raise search
+        answer = await answers.answer(search, generation, Stopwatch())
     except AahrError as error:
         refusal = aahr_error_response(error)
         return b'{"status":%d,"answer":null,"error":%b}' % (refusal.status_code, bytes(refusal.body)[9:-1])
