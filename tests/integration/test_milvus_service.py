@@ -1,4 +1,4 @@
-"""The service on a collection in Milvus: changes over HTTP are searched at once, taken back, and there at the next start."""
+"""The service on a collection in Milvus: what changes over HTTP is searched at once, and there at the next start."""
 
 import base64
 from collections.abc import Iterator

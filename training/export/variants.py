@@ -18,16 +18,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
 from model.errors import TrainingError
+from training.export.linear_in_8_bits import linear_layers_in_8_bits
 
 # Sums of squares and exponentials leave the range of fp16, and what is divided by them keeps few digits.
 NORMALISING = ("LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "ReduceMean", "LpNormalization")
-# Weights of a linear layer share a scale in blocks of so many; ONNX Runtime quantises each row of what it is multiplied
-# with by the same blocks, so that an item never depends on the others of its batch.
-BLOCK = 64
 # Next to the pixels 8 bits cost most: with all convolutions in 8 bits one image in 1,000 is at a cosine of 0.86 with
 # what it was, with these in fp32 at 0.99.
 CONVOLUTIONS_IN_FP32 = 6
-_INT8_ACTIVATIONS = 4  # "accuracy level" of MatMulNBits
 
 Floats = NDArray[np.float32]
 
@@ -56,7 +53,7 @@ def write_int8(source: Path, target: Path, calibration: Sequence[Floats] = ()) -
         model = _load(source)
         if calibration and len(_convolutions(model)) > CONVOLUTIONS_IN_FP32:
             model = _convolutions_in_8_bits(model, calibration, Path(folder) / "convolutions.onnx")
-        model = _linear_layers_in_8_bits(model)
+        linear_layers_in_8_bits(model)
         quantize_dynamic(model, target, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
 
 
@@ -113,19 +110,6 @@ def _convolutions_in_8_bits(model: ModelProto, calibration: Sequence[Floats], st
         weight_type=QuantType.QInt8,
     )
     return onnx.load(staging)
-
-
-def _linear_layers_in_8_bits(model: ModelProto) -> ModelProto:
-    # At its import this module sets up the root logger, unless that has a handler.
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-
-    config = DefaultWeightOnlyQuantConfig(
-        block_size=BLOCK, is_symmetric=False, accuracy_level=_INT8_ACTIVATIONS, bits=8
-    )
-    quantizer: Any = MatMulNBitsQuantizer(model, algo_config=config)
-    quantizer.process()
-    quantized: ModelProto = quantizer.model.model
-    return quantized
 
 
 class _Batches(CalibrationDataReader):

@@ -92,9 +92,7 @@ async def store_item(request: Request, resources: ResourcesDep, watch: Stopwatch
 @router.post("/items/batch", response_model=StoredBatch, openapi_extra=_body((JSON, ItemBatch.model_json_schema())))
 async def store_items(request: Request, resources: ResourcesDep, watch: StopwatchDep) -> Response:
     """Put many images into the gallery in one version of the index; a bad one harms no other."""
-    parts = await read_json(
-        request, resources.workers, partial(_items_of, formats=resources.settings.image_formats)
-    )
+    parts = await read_json(request, resources.workers, partial(_items_of, formats=resources.settings.image_formats))
     items = [part for part in parts if isinstance(part, NewItem)]
     changed = await resources.changes.upsert(items, watch)
     rest = iter(changed.outcomes)

@@ -16,9 +16,10 @@ from model.onnx_session import OnnxSession
 from model.runtime import Runtime
 from tests.artifacts import COLOURS, write_colour_model
 from tests.variants import GRAPHS, write_colour_variant, write_variant
-from training.export.variants import BLOCK, CONVOLUTIONS_IN_FP32, write_fp16, write_int8
+from training.export.variants import CONVOLUTIONS_IN_FP32, write_fp16, write_int8
 
-CHANNELS, DIMENSION, SIZE = 8, 16, 8
+CHANNELS, DIMENSION, SIZE = 8, 512, 8
+WIDTH = 256
 LAYERS = CONVOLUTIONS_IN_FP32 + 3
 VARIANTS: tuple[Precision, ...] = ("fp16", "int8")
 
@@ -106,7 +107,7 @@ def test_convolutions_behind_the_first_are_calibrated(convolutions: Path, tmp_pa
     given = {output: node.op_type for node in graph.node for output in node.output}
     of_weights = [given.get(node.input[1]) for node in graph.node if node.op_type == "Conv"]
     assert of_weights == [None] * CONVOLUTIONS_IN_FP32 + ["DequantizeLinear"] * (LAYERS - CONVOLUTIONS_IN_FP32)
-    assert [node.op_type for node in graph.node if node.name.startswith("linear_layer")] == ["MatMulNBits"]
+    assert [node.op_type for node in graph.node if node.name.startswith("linear_layer")] == ["MatMulIntegerToFloat"]
     batch = pixels(8, 100)
     cosines = (embeddings(convolutions, batch) * embeddings(tmp_path / "first.onnx", batch)).sum(axis=1)
     assert cosines.min() > 0.99
@@ -117,7 +118,7 @@ def test_without_calibration_convolutions_stay(convolutions: Path, tmp_path: Pat
     write_int8(convolutions, tmp_path / "int8.onnx")
     kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
     assert "Conv" in kinds
-    assert not kinds & {"QuantizeLinear", "QLinearConv", "ConvInteger"}
+    assert not kinds & {"DequantizeLinear", "QLinearConv", "ConvInteger"}
 
 
 @pytest.mark.parametrize("precision", VARIANTS)
@@ -177,7 +178,7 @@ def test_nothing_is_left_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 def test_tables_and_linear_layers_shrink(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    table, linear = (rng.normal(size=(rows, 4 * BLOCK)).astype(np.float32) for rows in (1000, 4 * BLOCK))
+    table, linear = (rng.normal(size=(rows, WIDTH)).astype(np.float32) for rows in (1000, WIDTH))
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["words"], name="words"),
         helper.make_node("MatMul", ["words", "linear"], ["states"], name="states"),
@@ -186,7 +187,7 @@ def test_tables_and_linear_layers_shrink(tmp_path: Path) -> None:
         nodes,
         "words",
         [helper.make_tensor_value_info("ids", TensorProto.INT64, ["M", "T"])],
-        [helper.make_tensor_value_info("states", TensorProto.FLOAT, ["M", "T", 4 * BLOCK])],
+        [helper.make_tensor_value_info("states", TensorProto.FLOAT, ["M", "T", WIDTH])],
         [numpy_helper.from_array(table, "table"), numpy_helper.from_array(linear, "linear")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
