@@ -3,7 +3,8 @@
     python benchmarks/semantics.py
 
 Writes docs/semantics.json and docs/semantics.md. Every row is `training/configs/ablation.toml`, InfoNCE, with the
-settings of the row. Runs that are already in the folder of runs are only read. The best epoch of a run, the weight of
+settings of the row. Runs that are already in the folder of runs are only read; a row without runs there, measured
+elsewhere, stays in the table. The best epoch of a run, the weight of
 the sum and the wording of the describers were chosen on val; test is read once a run.
 """
 
@@ -68,7 +69,7 @@ def main(
         done = [pool.submit(train_and_measure, *job, epochs=epochs, runs=runs, cache=cache) for job in jobs_to_do]
         for future in done:
             future.result()
-    rows = collect(runs)
+    rows = _with_earlier(out / "semantics.json", collect(runs))
     found = {"epochs": epochs, "rows": rows, "alone": {name: alone(runs, name, cache) for name in (TAGS, NEIGHBOURS)}}
     (out / "semantics.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     (out / "semantics.md").write_text(table(found), encoding="utf-8")
@@ -132,6 +133,13 @@ def collect(runs: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _with_earlier(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, and those that the file has and they lack, in the order of ROWS."""
+    earlier = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    by_name = {row["name"]: row for row in (*earlier, *rows)}
+    return [by_name[name] for name in ROWS if name in by_name]
 
 
 def _difference(runs: Path, places: Mapping[int, Path], base: str) -> dict[str, float] | None:
