@@ -5,6 +5,7 @@ SCHEMA, `ids.arrow` and `image_ids.arrow` from an id to its rows, and the column
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +21,7 @@ from index.filters import Condition, Filter
 from index.filters.mask import Mask, filter_mask
 from index.items import Item, Modality, Rows
 from index.payload_columns import PATHS_FILE, VALUE_FILES, Kind, PayloadColumns, write_payload_columns
+from index.text_cells import TextCells
 from model.errors import DataError
 
 SCHEMA = pa.schema(
@@ -41,11 +43,13 @@ SCHEMA = pa.schema(
 _ADDED = ("description",)
 
 _TABLE_FILE = "metadata.arrow"
+_TABLE = Path(_TABLE_FILE)
 _IDS_FILE = "ids.arrow"
 _IMAGE_IDS_FILE = "image_ids.arrow"
 METADATA_FILES = (_TABLE_FILE, _IDS_FILE, _IMAGE_IDS_FILE, PATHS_FILE, *VALUE_FILES.values())
 
-_ITEM_COLUMNS = [SCHEMA.names.index(name) for name in ("id", "uri", "caption", "payload", "description")]
+# Those of which single cells are read: of a hit all but the second.
+_CELLS = ("id", "image_id", "uri", "caption", "payload", "description")
 # Linux maps the 64 KiB around what is read: offsets and values of five columns.
 _BYTES_TOUCHED = 10 * 64 * 1024
 _RESIDENT_A_ROW = 100
@@ -81,8 +85,12 @@ class Metadata:
     def __init__(self, file: ArrowFile, ids: DigestIndex, image_ids: DigestIndex, payloads: PayloadColumns) -> None:
         self._file = file
         self._batches = file.batches
-        self._starts = np.cumsum([0, *(len(batch) for batch in file.batches)])
+        self._starts: list[int] = np.cumsum([0, *(len(batch) for batch in file.batches)]).tolist()
+        self._cells = [{name: TextCells(batch.column(name)) for name in _CELLS} for batch in file.batches]
         self._touched = 0
+        # All that can be resident, and how much of it may be.
+        self._bytes = file.bytes + payloads.bytes
+        self._bytes_kept = max(_RESIDENT, _RESIDENT_A_ROW * self._starts[-1])
         self._ids = ids
         self._image_ids = image_ids
         self._payloads = payloads
@@ -102,7 +110,7 @@ class Metadata:
     @property
     def size(self) -> int:
         """Number of rows N."""
-        return int(self._starts[-1])
+        return self._starts[-1]
 
     @property
     def columns(self) -> pa.Table:
@@ -111,11 +119,16 @@ class Metadata:
 
     def item(self, row: int, modality: Modality) -> Item:
         """The item of a row; raises IndexError beyond N, and ArtifactCorrupt."""
-        batch, place = self._place(row)
+        cells, place = self._place(row)
         with _readable():
-            cells = (batch.column(column)[place].as_py() for column in _ITEM_COLUMNS)
-            item_id, uri, caption, payload, description = cells
-            return Item(item_id, modality, uri, caption, _parsed(payload), description)
+            return Item(
+                _given(cells["id"][place]),
+                modality,
+                _given(cells["uri"][place]),
+                cells["caption"][place],
+                _parsed(_given(cells["payload"][place])),
+                cells["description"][place],
+            )
 
     def items(self, rows: Rows, modality: Modality) -> list[Item]:
         """The items of rows, in their order."""
@@ -123,9 +136,7 @@ class Metadata:
 
     def ids(self, rows: Rows) -> list[str]:
         """The ids of rows, in their order; raises IndexError beyond N, and ArtifactCorrupt."""
-        taken = self._take(rows, ["id"])
-        with _readable():
-            return list(_texts(taken, "id"))
+        return [self._text(row, "id") for row in rows.tolist()]
 
     def row_of(self, item_id: str) -> int | None:
         """The row of an id; None where there is none."""
@@ -171,26 +182,24 @@ class Metadata:
 
     def _rows_with(self, index: DigestIndex, column: str, text: str) -> Rows:
         rows = index.rows(text)
-        with _readable():
-            return rows[[self._text(int(row), column) == text for row in rows]] if len(rows) else rows
+        return rows[[self._text(row, column) == text for row in rows.tolist()]] if len(rows) else rows
 
     def _text(self, row: int, column: str) -> str:
-        batch, place = self._place(row)
-        text: str = batch.column(column)[place].as_py()
-        return text
+        cells, place = self._place(row)
+        with _readable():
+            return _given(cells[column][place])
 
-    def _place(self, row: int) -> tuple[pa.RecordBatch, int]:
+    def _place(self, row: int) -> tuple[dict[str, TextCells], int]:
         if not 0 <= row < self.size:
             raise IndexError(f"row {row} of {self.size}")
         self._touch(1)
-        number = int(np.searchsorted(self._starts, row, "right")) - 1
-        return self._batches[number], row - int(self._starts[number])
+        number = bisect_right(self._starts, row) - 1
+        return self._cells[number], row - self._starts[number]
 
     def _touch(self, rows: int) -> None:
         """Keep what is resident small beside the vectors: pages come in with each row and would never leave."""
         self._touched += rows
-        resident = min(self._touched * _BYTES_TOUCHED, self._file.bytes + self._payloads.bytes)
-        if resident > max(_RESIDENT, _RESIDENT_A_ROW * self.size):
+        if min(self._touched * _BYTES_TOUCHED, self._bytes) > self._bytes_kept:
             self._touched = 0
             self._file.release()
             self._payloads.release()
@@ -214,6 +223,12 @@ class Metadata:
         return table if np.array_equal(rising, rows) else table.take(pa.array(np.argsort(order, kind="stable")))
 
 
+def _given(text: str | None) -> str:
+    if text is None:
+        raise ValueError("a text that every row must have is missing")
+    return text
+
+
 def _parsed(payload: str) -> dict[str, Any]:
     value = json.loads(payload)
     if not isinstance(value, dict):
@@ -222,7 +237,7 @@ def _parsed(payload: str) -> dict[str, Any]:
 
 
 def _readable() -> AbstractContextManager[None]:
-    return corrupt_unless_readable(Path(_TABLE_FILE))
+    return corrupt_unless_readable(_TABLE)
 
 
 def _digests(table: pa.Table, column: str) -> Digests:
