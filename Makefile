@@ -38,6 +38,10 @@ demo: $(VENV)/.installed-demo ## search drawn images, or your own with IMAGES=FO
 test: lint redis ## install everything that is needed, then run all checks and tests
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
+.PHONY: nightly
+nightly: lint redis ## all tests in their large sizes: an hour
+	FUZZ_EXAMPLES=1000 KILL_EVERY=1 $(BIN)/pytest -n $(JOBS) --dist loadfile -m "nightly or not nightly" --timeout 3600
+
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## check style, types and who imports whom
 	$(BIN)/ruff check

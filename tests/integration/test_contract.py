@@ -1,6 +1,6 @@
 """Requests drawn from the published OpenAPI document: no answer is a server error or differs from the document.
 
-CI draws some hundreds; `FUZZ_EXAMPLES=1000 pytest tests/integration/test_contract.py`, the nightly size, more than ten
+CI draws some hundreds; `FUZZ_EXAMPLES=1000 pytest tests/integration/test_contract.py`, as in `make nightly`, twenty
 thousand. A good request follows each.
 """
 

@@ -99,6 +99,7 @@ def test_the_trained_words_are_exported_and_need_nothing_else(exact: Path, place
     assert (found * other).sum(axis=1).min() < MIN_COSINE
 
 
+@pytest.mark.nightly  # tests/unit/training/export/test_tags.py traces a smaller graph twice
 def test_an_export_traced_again_has_the_same_bytes(exact: Path, place: Path, checkpoint: Path) -> None:
     (place / "again").mkdir()
     write_graphs(command.load_towers(command.open_checkpoint(checkpoint)), place / "again")

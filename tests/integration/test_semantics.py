@@ -141,7 +141,7 @@ def test_the_exported_model_is_the_network(run: Path, exported: Path, scenes: Pa
     assert set(SEMANTIC_FILES) < set(manifest.files)
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp16"])
+@pytest.mark.parametrize("precision", ["int8", pytest.param("fp16", marks=pytest.mark.nightly)])
 def test_variants_keep_the_embeddings(
     workplace: Path,
     run: Path,

@@ -16,7 +16,7 @@ from index.collection.local import LocalStore
 from index.items import Modality, image_item_id
 from tests.pending import image_rows, pending_version, text_rows, uris_of
 
-EVERY = int(os.environ.get("KILL_EVERY", "3"))
+EVERY = int(os.environ.get("KILL_EVERY", "5"))
 _KILLED = 9
 # What the file system is changed or settled with.
 _CALLS = ("rename", "replace", "fsync", "unlink", "rmdir", "mkdir")
@@ -65,7 +65,7 @@ def die_at(number: int) -> None:
 
 
 def main(name: str, pristine: Path, out: Path) -> None:
-    """Kill the change at every third of its calls, or at all, until it comes to its end."""
+    """Kill the change at every fifth of its calls, or at all, until it comes to its end."""
     for number in range(1, 1000, EVERY):
         directory = out / str(number) / "index"
         shutil.copytree(pristine, directory)

@@ -1,6 +1,6 @@
 """A change that is killed at any of its calls that write leaves the version before it or the one after it, whole.
 
-CI kills at every third call; `KILL_EVERY=1 pytest tests/unit/index/test_killed_changes.py` at all.
+CI kills at every fifth call, `make nightly` at all.
 """
 
 import subprocess

@@ -138,6 +138,7 @@ def test_order_of_the_data_and_captions_that_nobody_judged_change_nothing(
     assert protocols.evaluate_protocol("eccv-caption", scores, shuffled, NO_FILE) == pytest.approx(expected)
 
 
+@pytest.mark.nightly
 def test_the_whole_test_split_equals_the_package(truth: CocoTruth, package: Any) -> None:
     dataset = dataset_of(truth.image_of, package.coco_ids)
     similarity = np.random.default_rng(5).standard_normal(size=(5000, 25000), dtype=np.float32)

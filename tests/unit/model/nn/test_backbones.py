@@ -208,12 +208,13 @@ def test_regions_pass_unchanged() -> None:
     assert (backbone.local_dimension, backbone.global_dimension) == (2048, 512)
 
 
+@pytest.mark.nightly
 def test_exported_efficientnet_takes_any_batch(efficientnet: ImageBackbone, tmp_path: Path) -> None:
     example, other = torch.zeros(2, 3, 224, 224), noise(3, 224)
     assert_graph_equals_torch(efficientnet, tmp_path / "g.onnx", {"pixels": example}, {"pixels": other})
 
 
-@pytest.mark.parametrize("name", ["minilm", "clip-text"])
+@pytest.mark.parametrize("name", [pytest.param("minilm", marks=pytest.mark.nightly), "clip-text"])
 def test_exported_text_takes_any_batch_and_length(
     name: str, minilm: TextBackbone, clip_directory: Path, tmp_path: Path
 ) -> None:
