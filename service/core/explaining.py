@@ -46,7 +46,10 @@ async def explain(generation: Generation, text: str, item_id: str, workers: Work
     # With descriptions fused, the embedding is more than the pixels.
     if not runtime.fuses_semantics and float(maps.image_embedding @ embedding) < _SAME:
         raise ImageChanged(f"the image file of {item_id} has changed since it was indexed; rebuild the index")
-    return Explanation(float(maps.text_embedding @ embedding), None, maps)
+    score = float(maps.text_embedding @ embedding)
+    calibration = generation.calibration
+    curve = None if calibration is None else calibration.text_to_image.curve
+    return Explanation(score, None if curve is None else round(float(curve.probabilities(score)), 6), maps)
 
 
 def _read(generation: Generation, item_id: str) -> tuple[bytes, Embedding]:
