@@ -161,6 +161,27 @@ def evaluate(
 
 
 @app.command()
+def calibrate(
+    directory: Annotated[Path, typer.Argument(help="Checkpoint from `aahr train`, or model from `aahr export`.")],
+    data: Annotated[Path, typer.Option(help="File of captions, or directory of files; its val split is taken.")],
+    images: Annotated[Path | None, typer.Option(help="Folder with the images.")] = None,
+    data_format: Annotated[
+        Literal["karpathy", "scan", "n24news", "rsitmd"] | None,
+        typer.Option("--format", help="Format of --data; default: scan for a directory, karpathy for a file."),
+    ] = None,
+    descriptions: Descriptions = None,
+    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+) -> None:
+    """Fit match probabilities to the scores on val, and put them into the checkpoint or model."""
+    from training.calibrate import calibrate as calibrate_directory
+
+    for line in calibrate_directory(
+        directory, data=data, images=images, cache=cache, descriptions=descriptions, data_format=data_format
+    ):
+        typer.echo(line)
+
+
+@app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint from `aahr train`, such as checkpoints/mini.")],
     out: Annotated[Path, typer.Option(help="Directory for the model; an existing model is replaced.")],

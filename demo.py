@@ -65,8 +65,11 @@ def run_demo(directory: Path, checkpoint: Path, images: Path | None, port: int, 
 
 
 def _prepare_model(checkpoint: Path, model: Path) -> Path:
-    exported = _field(model / "manifest.json", "checkpoint", "sha256")
-    if exported is None or exported != _field(checkpoint / "manifest.json", "files", "model.safetensors", "sha256"):
+    manifest, source = model / "manifest.json", checkpoint / "manifest.json"
+    exported = _field(manifest, "checkpoint", "sha256")
+    same = exported is not None and exported == _field(source, "files", "model.safetensors", "sha256")
+    calibration = ("files", "calibration.json", "sha256")
+    if not same or _field(manifest, *calibration) != _field(source, *calibration):
         _stage("export", checkpoint, "--out", model)
     return model
 

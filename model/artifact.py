@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from model.calibration import CALIBRATION, Calibration, read_calibration
 from model.descriptions.file import Source
 from model.errors import ArtifactCorrupt
 from model.manifest import (
@@ -120,6 +121,7 @@ class ModelArtifact:
     manifest: ModelManifest
     preprocessing: Preprocessing
     semantics: Semantics | None = None
+    calibration: Calibration | None = None
 
     @property
     def image_graph(self) -> Path:
@@ -150,8 +152,11 @@ class ModelArtifact:
 
 
 def model_id_of(files: Mapping[str, FileEntry]) -> str:
-    """First 16 hex digits of the SHA-256 over the sorted lines `name:sha256`: equal bytes are the same model."""
-    lines = "".join(f"{name}:{files[name].sha256}\n" for name in sorted(files))
+    """First 16 hex digits of the SHA-256 over the sorted lines `name:sha256`: equal bytes are the same model.
+
+    The calibration does not count: it changes no embedding, and an index stays valid with it.
+    """
+    lines = "".join(f"{name}:{files[name].sha256}\n" for name in sorted(files) if name != CALIBRATION)
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
@@ -170,7 +175,10 @@ def load_model_artifact(directory: Path, *, verify: bool = True) -> ModelArtifac
     preprocessing = parse_json_file(directory / PREPROCESSING, Preprocessing, expected=_EXPECTED)
     _check_image_input(directory, manifest.image_input, preprocessing)
     _check_global_tokenizer(directory, manifest.files, preprocessing)
-    return ModelArtifact(directory, manifest, preprocessing, _read_semantics(directory, manifest))
+    semantics = _read_semantics(directory, manifest)
+    calibrated = CALIBRATION in manifest.files
+    calibration = read_calibration(directory, expected=_EXPECTED) if calibrated else None
+    return ModelArtifact(directory, manifest, preprocessing, semantics, calibration)
 
 
 def write_manifest(
@@ -226,7 +234,7 @@ def _write_preprocessing(directory: Path, preprocessing: Preprocessing, *, fuses
     """
     absent = {"text_global"} if preprocessing.text_global is None else None
     write_text_atomically(directory / PREPROCESSING, preprocessing.model_dump_json(indent=2, exclude=absent) + "\n")
-    optional = [file for file in (*OPTIONAL_FILES, *DESCRIBER_FILES) if (directory / file).exists()]
+    optional = [file for file in (*OPTIONAL_FILES, *DESCRIBER_FILES, CALIBRATION) if (directory / file).exists()]
     files = describe_files(directory, [*REQUIRED_FILES, *optional, *(SEMANTIC_FILES if fuses else ())])
     _check_global_tokenizer(directory, files, preprocessing)
     return files

@@ -65,6 +65,12 @@ class ItemNotFound(AahrError):
     code = "item_not_found"
 
 
+class ImageChanged(AahrError):
+    """The file of an item no longer holds the image that was indexed."""
+
+    code = "image_changed"
+
+
 class ArtifactError(AahrError):
     """A directory written by an earlier stage cannot be used."""
 

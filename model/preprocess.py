@@ -88,6 +88,23 @@ class Tokens(NamedTuple):
     sentence_tokens: "Tokens | None" = None
 
 
+class Word(NamedTuple):
+    """A word of a cleaned text: text[start:end], and which of the text's tokens it was read as."""
+
+    start: int
+    end: int
+    tokens: tuple[int, ...]
+
+
+class SeenPart(NamedTuple):
+    """The part of an upright image that a model sees, in fractions of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
 def decode_image(source: bytes | Path, *, at_least: int | None = None) -> Image.Image:
     """The first frame of an image as upright RGB of 8 bits, transparency on white.
 
@@ -124,6 +141,15 @@ def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDAr
     pixels -= 255.0 * np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
     pixels *= 1.0 / (255.0 * np.array(preprocessing.std, np.float32).reshape(3, 1, 1))
     return pixels
+
+
+def seen_part(image: tuple[int, int], preprocessing: ImagePreprocessing) -> SeenPart:
+    """Which part of an image of (width, height) becomes the square of pixels."""
+    if preprocessing.resize == "squash":
+        return SeenPart(0.0, 0.0, 1.0, 1.0)
+    left, top, right, bottom = _crop_box(image, preprocessing.size)
+    width, height = image
+    return SeenPart(left / width, top / height, (right - left) / width, (bottom - top) / height)
 
 
 def prepare_images(images: Sequence[Image.Image], preprocessing: ImagePreprocessing) -> NDArray[np.float32]:
@@ -176,6 +202,25 @@ class TextTokenizer:
             np.array([encoding.attention_mask for encoding in encodings], np.int64).reshape(shape),
             np.array([bool(encoding.overflowing) for encoding in encodings], np.bool_),
         )
+
+    def words(self, text: str) -> list[Word]:
+        """The words of the cleaned text in their order, as far as it is read; special tokens and signs are left out.
+
+        Offsets count characters (code points) of the cleaned text. Raises EmptyText and TextTooLong.
+        """
+        cleaned = clean_text(text)
+        encoding = self._tokenizer.encode(cleaned)
+        tokens_of: dict[int, list[int]] = {}
+        for token, word in enumerate(encoding.word_ids):
+            if word is not None and encoding.attention_mask[token]:
+                tokens_of.setdefault(word, []).append(token)
+        words = []
+        for tokens in tokens_of.values():
+            start, end = encoding.offsets[tokens[0]][0], encoding.offsets[tokens[-1]][1]
+            start += len(cleaned[start:end]) - len(cleaned[start:end].lstrip())
+            if any(character.isalnum() for character in cleaned[start:end]):
+                words.append(Word(start, end, tuple(tokens)))
+        return words
 
 
 def _refuse_large(image: Image.Image, name: str, detail: str | None) -> None:

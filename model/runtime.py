@@ -181,12 +181,12 @@ class Runtime:
 
         Raises UnsupportedQuery for a model of the first format, as `tokens_local` does.
         """
-        self._refuse_first_format()
+        self.refuse_first_format()
         return LocalEncoding(*self._run(self._image_graph, self._pixel_feeds(pixels), IMAGE_CHUNK, OUTPUTS))
 
     def tokens_local(self, tokens: Tokens) -> LocalEncoding:
         """Tokens [M, T] with their local features [M, T, D]."""
-        self._refuse_first_format()
+        self.refuse_first_format()
         return LocalEncoding(*self._run(self._text_graph, self._token_feeds(tokens), TEXT_CHUNK, OUTPUTS))
 
     def warm_up(self) -> None:
@@ -244,7 +244,8 @@ class Runtime:
             )
         return self.preprocessing.image
 
-    def _refuse_first_format(self) -> None:
+    def refuse_first_format(self) -> None:
+        """Raise UnsupportedQuery for a model whose local features cannot be compared."""
         if self.artifact.manifest.format == FIRST_FORMAT:
             raise UnsupportedQuery(
                 f"the model {self.name} is of format {FIRST_FORMAT}, whose local features are V', after the fragment "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.artifact import ModelArtifact
 from model.errors import InvalidInput
-from model.preprocess import TextTokenizer, Tokens
+from model.preprocess import TextTokenizer, Tokens, Word
 
 TOKEN_INPUTS = ("input_ids", "attention_mask")
 GLOBAL_TOKEN_INPUTS = ("global_input_ids", "global_attention_mask")
@@ -56,6 +56,10 @@ class SentenceTokenizer:
         if self._sentence is not None:
             tokens = tokens._replace(sentence_tokens=self._sentence(texts))
         return tokens
+
+    def words(self, text: str) -> list[Word]:
+        """The words of a text with their tokens; see `TextTokenizer.words`."""
+        return self._words.words(text)
 
 
 def text_inputs(artifact: ModelArtifact) -> tuple[str, ...]:

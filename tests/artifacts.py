@@ -29,6 +29,7 @@ from model.artifact import (
     write_manifest,
     write_semantics,
 )
+from model.calibration import Calibration, DirectionCalibration, Logistic, write_calibration
 from model.preprocess import ImagePreprocessing, Preprocessing, TextPreprocessing
 
 COLOURS = ("red", "green", "blue", "yellow", "cyan", "magenta", "orange", "purple", "gray", "black", "white")
@@ -243,3 +244,19 @@ def rewrite_manifest(artifact: ModelArtifact, precision: Precision = "fp32") -> 
         preprocessing=artifact.preprocessing,
         versions=manifest.versions,
     )
+
+
+def write_calibrated(artifact: ModelArtifact, *, intercept: float = -10.0, margin: float = 0.05) -> ModelArtifact:
+    """The same model with a calibration: a score of 0.5 has the probability 0.5 unless the intercept is another one."""
+    direction = DirectionCalibration(
+        curve=Logistic(slope=20.0, intercept=intercept),
+        margin=margin,
+        gallery=100,
+        pairs=1000,
+        matches=0.1,
+        calibration_error=0.01,
+    )
+    calibration = Calibration(data="colours val", top=10, text_to_image=direction, image_to_text=direction)
+    write_calibration(artifact.directory, calibration)
+    rewrite_manifest(artifact)
+    return load_model_artifact(artifact.directory)

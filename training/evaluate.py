@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from model.artifact import load_model_artifact
+from model.calibration import CALIBRATION, read_calibration
 from model.datasets.scan import open_scan
 from model.descriptions import read_descriptions
 from model.errors import DataError, UnsupportedQuery
 from model.manifest import write_text_atomically
 from model.runtime import Runtime
 from training.about import About
+from training.calibration import calibration_errors, positives
 from training.checkpoint import is_exported, load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset
 from training.data.described import descriptions_of_images, refuse_undescribed
@@ -46,6 +48,8 @@ def evaluate(
 ) -> dict[str, float]:
     """What a protocol measures of a checkpoint or exported model on one split, and `expert_tau_c` where judgments are.
 
+    Of a calibrated model the standard protocol measures the expected calibration errors too, in hundredths.
+
     Without a `data_format`, `data` is a file in Karpathy's format or a directory in SCAN's. `descriptions` are those of
     the images, for a model that fuses semantics: without them every description is taken for missing.
 
@@ -54,22 +58,32 @@ def evaluate(
     """
     check_protocol(protocol)
     dataset = read_split(data, images, split, data_format)
-    described = None if descriptions is None else _described(dataset, images or data, descriptions)
     with closing(open_embedder(directory, cache)) as embedder:
-        _refuse_unsupported(embedder, directory, data, images)
-        if described is not None and not embedder.fuses_semantics:
-            raise UnsupportedQuery(
-                f"{directory} fuses no semantics, so that descriptions change nothing: leave them out"
-            )
-        if embedder.takes_pixels:
-            image_embeddings = embedder.images(dataset.image_paths, described)
-        else:
-            regions = region_table(open_scan(data, split), images, embedder.clip, cache)
-            image_embeddings = embedder.regions(regions, described)
-        metrics = evaluate_protocol(protocol, image_embeddings @ embedder.texts(dataset.captions).T, dataset, data)
+        image_embeddings = _image_embeddings(embedder, directory, dataset, data, images, split, descriptions, cache)
+        scores = image_embeddings @ embedder.texts(dataset.captions).T
+        metrics = evaluate_protocol(protocol, scores, dataset, data)
         if judgments is not None:
             metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
+    if protocol == "standard" and (directory / CALIBRATION).exists():
+        calibration = read_calibration(directory, expected="a calibrated model")
+        metrics |= calibration_errors(calibration, scores, positives(dataset))
     return metrics
+
+
+def val_scores(
+    directory: Path,
+    *,
+    data: Path,
+    images: Path | None,
+    cache: Path,
+    descriptions: Path | None = None,
+    data_format: FileFormat | None = None,
+) -> tuple[ImageTextDataset, Floats]:
+    """The val split, and the cosine of each of its images with each of its captions [N, M]; raises as `evaluate`."""
+    dataset = read_split(data, images, "val", data_format)
+    with closing(open_embedder(directory, cache)) as embedder:
+        found = _image_embeddings(embedder, directory, dataset, data, images, "val", descriptions, cache)
+        return dataset, found @ embedder.texts(dataset.captions).T
 
 
 def show_metrics(metrics: Mapping[str, float], about: About, json_file: Path | None) -> None:
@@ -93,6 +107,27 @@ def open_embedder(directory: Path, cache: Path) -> Embedder:
     backbones = load_backbones(checkpoint.config, default_device())
     clip = next((data.clip for data in checkpoint.config.data.values() if data.clip is not None), None)
     return CheckpointEmbedder(load_network(checkpoint, backbones), backbones, cache, clip)
+
+
+def _image_embeddings(
+    embedder: Embedder,
+    directory: Path,
+    dataset: ImageTextDataset,
+    data: Path,
+    images: Path | None,
+    split: str,
+    descriptions: Path | None,
+    cache: Path,
+) -> Floats:
+    """Embeddings [N, D] of the images of a split."""
+    described = None if descriptions is None else _described(dataset, images or data, descriptions)
+    _refuse_unsupported(embedder, directory, data, images)
+    if described is not None and not embedder.fuses_semantics:
+        raise UnsupportedQuery(f"{directory} fuses no semantics, so that descriptions change nothing: leave them out")
+    if embedder.takes_pixels:
+        return embedder.images(dataset.image_paths, described)
+    regions = region_table(open_scan(data, split), images, embedder.clip, cache)
+    return embedder.regions(regions, described)
 
 
 def _refuse_unsupported(embedder: Embedder, directory: Path, data: Path, images: Path | None) -> None:

@@ -83,7 +83,7 @@ class Answers:
         return None if result is None else _complete(result, generation, b"true", watch)
 
     def _key(self, digest: str, generation: Generation) -> str:
-        return key_prefix(_SHAPE, generation.encoder.runtime.model_id, generation.collection.index_id) + digest
+        return key_prefix(_SHAPE, generation.scored_by, generation.collection.index_id) + digest
 
 
 def _digest(body: bytes) -> bytes:

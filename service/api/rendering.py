@@ -1,7 +1,7 @@
 """From items and results to JSON: it never fails, whatever the gallery holds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,17 @@ async def render_results(request: SearchRequest, results: Results, workers: Work
 
 def rendered(request: SearchRequest, results: Results) -> bytes:
     """The JSON of a SearchResult, without the models of its parts: an answer has many hits, and each is sound."""
-    hits = [{**shown_fields(hit.item, request.with_payload), "score": hit.score} for hit in results.hits]
+    unknown: Sequence[None] = [None] * len(results.hits)
+    judged = zip(results.hits, results.probabilities or unknown, results.equally_good or unknown, strict=True)
+    hits = [
+        {
+            **shown_fields(hit.item, request.with_payload),
+            "score": hit.score,
+            "probability": probability,
+            "equally_good": equally_good,
+        }
+        for hit, probability, equally_good in judged
+    ]
     hidden = [hit["id"] for hit in hits if request.with_payload and hit["payload"] is None]
     echo = QueryEcho(
         type=request.type,

@@ -194,6 +194,14 @@ class Hit(Item):
     """An item that was found; `score` is the cosine similarity between query and item."""
 
     score: float
+    probability: float | None = Field(
+        description="How probable it is that query and item belong together, among the best answers to a query of the "
+        "data that the model was calibrated on; null where it is not calibrated for the query."
+    )
+    equally_good: bool | None = Field(
+        description="Whether the best hit is ahead by so little that their order is a coin's; null where it is not "
+        "known: without a probability, and on later pages."
+    )
 
 
 class QueryEcho(Answer):

@@ -14,6 +14,7 @@ def shape_digest(schema: Mapping[str, Any]) -> str:
 def key_prefix(shape: str, model_id: str, index_id: str) -> str:
     """The common prefix of the keys of all answers from one model and one index; the digest of the request follows.
 
-    Both ids are hashes of contents: neither mount path nor version number matters.
+    Both ids are hashes of contents: neither mount path nor version number matters. That of a calibrated model names its
+    calibration too.
     """
     return f"search:{shape}:{model_id}:{index_id}:"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from index.items import Modality
 from model.errors import InvalidInput
+from model.explanations import WordMaps, word_maps
 from model.preprocess import decode_image, prepare_image
 from model.runtime import IMAGE_CHUNK, Runtime
 from service.core.batching import BatchLimits, BatchOwner
@@ -22,6 +23,7 @@ from service.obs.observers import QueueObserver
 from service.obs.timing import Stopwatch
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Pixels = NDArray[np.float32]  # [3, H, W]
 
 _NOTHING = Described(None)
@@ -59,6 +61,9 @@ class Encoder:
             "text", self._embed_texts, workers, texts, stage="encode", size_of=len, observer=observer
         )
         self._images = BatchOwner("image", self._embed_images, workers, images, stage="encode", observer=observer)
+        # One at a time: what is explained is one answer that somebody looks at.
+        single = replace(texts, max_batch=1)
+        self._explained = BatchOwner("explain", self._explain, workers, single, stage="encode", observer=observer)
 
     @property
     def failure(self) -> str | None:
@@ -90,6 +95,13 @@ class Encoder:
         image, pixels = await self._workers.run(lambda: self._prepared(content, watch), watch)
         described = await self._describing.describe(image, watch)
         return await self._noting_failures(self._images, (pixels, described), watch)
+
+    async def explain(self, text: str, content: bytes, watch: Stopwatch) -> WordMaps:
+        """How much each word agrees with each cell of an image file.
+
+        Raises as `text` and `image` do, and UnsupportedQuery for a model that cannot explain.
+        """
+        return await self._noting_failures(self._explained, (text, content), watch)
 
     def close(self) -> None:
         """Stop the runtime and the describer; nothing may be waiting."""
@@ -125,7 +137,11 @@ class Encoder:
             for row, (_, described) in zip(embeddings, images, strict=True)
         ]
 
-    async def _noting_failures(self, owner: BatchOwner[Item, Embedded], item: Item, watch: Stopwatch) -> Embedded:
+    def _explain(self, items: Sequence[tuple[str, bytes]]) -> list[WordMaps]:
+        size = self.runtime.image_preprocessing.size
+        return [word_maps(self.runtime, text, decode_image(content, at_least=size)) for text, content in items]
+
+    async def _noting_failures(self, owner: BatchOwner[Item, Result], item: Item, watch: Stopwatch) -> Result:
         """Whatever is not a fault of the input is a fault of the encoders, and must show in the readiness."""
         try:
             return await owner.submit(item, watch)

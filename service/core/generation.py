@@ -12,6 +12,7 @@ from index.collection.store import Store
 from index.items import Modality
 from index.queries import check_model, search_unique
 from model.artifact import ModelArtifact, load_model_artifact
+from model.calibration import CALIBRATION, Calibration
 from model.errors import ArtifactCorrupt
 from model.runtime import Runtime
 from service.core.batching import BatchLimits, BatchOwner
@@ -55,6 +56,18 @@ class Generation:
     def encoder(self) -> Encoder:
         """The encoders of the model."""
         return self._shared.encoder
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """From scores to probabilities, for a model that has it."""
+        return self.encoder.runtime.artifact.calibration
+
+    @property
+    def scored_by(self) -> str:
+        """The model that scores: equal ids give equal scores and equal probabilities."""
+        artifact = self.encoder.runtime.artifact
+        calibration = artifact.manifest.files.get(CALIBRATION)
+        return artifact.manifest.model_id + ("" if calibration is None else f"-{calibration.sha256[:16]}")
 
     @property
     def key(self) -> str:

@@ -102,7 +102,11 @@ class Embedded(NamedTuple):
 
 
 class Results(NamedTuple):
-    """The hits, what was searched, and where that differs from what was asked."""
+    """The hits, what was searched, and where that differs from what was asked.
+
+    Of each hit: `probabilities` and `equally_good` (`service.core.judging`); None where the model is not calibrated for
+    the query.
+    """
 
     hits: Sequence[Hit]
     target: Modality
@@ -110,6 +114,8 @@ class Results(NamedTuple):
     notes: tuple[str, ...] = ()
     description: str | None = None
     lasting: bool = True
+    probabilities: Sequence[float] | None = None
+    equally_good: Sequence[bool | None] | None = None
 
 
 def unit_vector(values: Sequence[float], dimension: int, field_name: str = "embedding") -> Embedding:

@@ -8,6 +8,7 @@ from index.items import Modality
 from index.queries import resolve_target
 from service.core.budget import Workers
 from service.core.generation import Generation, Lookup
+from service.core.judging import judge
 from service.core.query import (
     Embedded,
     Embedding,
@@ -52,8 +53,18 @@ class Searcher:
         target, note = resolve_target(embedded.modality, query.target, generation.collection)
         lookup = Lookup(embedded.embedding, target, query.options, query.unique)
         hits = await generation.search.submit(lookup, watch)
-        notes = (*embedded.notes, *([note] if note else []))
-        return Results(hits, target, embedded.truncated, notes, embedded.description, embedded.lasting)
+        judged = judge(generation.calibration, query, embedded.modality, target, hits)
+        said = (note, None if judged is None else judged.note)
+        return Results(
+            hits,
+            target,
+            embedded.truncated,
+            (*embedded.notes, *(text for text in said if text)),
+            embedded.description,
+            embedded.lasting,
+            None if judged is None else judged.probabilities,
+            None if judged is None else judged.equally_good,
+        )
 
     async def embed(self, generation: Generation, query: Query, watch: Stopwatch) -> Embedded:
         """The query as one vector; its parts are embedded side by side."""

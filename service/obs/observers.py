@@ -3,7 +3,7 @@
 from typing import Literal, Protocol, get_args
 
 Stage = Literal["queue", "decode", "describe", "encode", "search", "render", "cache", "publish"]
-Owner = Literal["text", "image", "search"]
+Owner = Literal["text", "image", "explain", "search"]
 CacheName = Literal["results", "embeddings"]
 CacheResult = Literal["hit", "miss", "error"]
 BreakerState = Literal["closed", "open", "half_open"]

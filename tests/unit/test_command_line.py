@@ -26,6 +26,7 @@ OPTIONS = {
         *("directory", "--data", "--format", "--images", "--split", "--judgments", "--descriptions", "--json"),
         *("--cache", "--protocol"),
     },
+    "calibrate": {"directory", "--data", "--format", "--images", "--descriptions", "--cache"},
     "export": {
         *("checkpoint", "--out", "--precision", "--check", "--data", "--images", "--descriptions", "--describer"),
         "--cache",
@@ -128,6 +129,7 @@ def test_help_loads_no_stage_and_nothing_heavy() -> None:
         ("average", "nowhere", "nowhere", "--out", "var/never"),
         ("export", "nowhere", "--out", "var/never"),
         ("describe", "--images", "nowhere", "--with", "openai", "--out", "var/never"),
+        ("calibrate", "nowhere", "--data", "nowhere.json", "--images", "."),
         ("evaluate", "nowhere", "--data", "nowhere.json", "--images", "."),
     ],
 )

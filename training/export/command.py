@@ -22,6 +22,7 @@ from model.artifact import (
     write_manifest,
     write_semantics,
 )
+from model.calibration import CALIBRATION
 from model.manifest import published_directory
 from training.checkpoint import Checkpoint, library_versions, open_checkpoint
 from training.export.describers import write_describer
@@ -101,7 +102,7 @@ def _write_variant(
 def _write_metadata(
     directory: Path, checkpoint: Checkpoint, towers: Towers, precision: Precision, evaluation: Mapping[str, float]
 ) -> None:
-    """The tokenizers, preprocessing and manifest beside the graphs."""
+    """The tokenizers, preprocessing, calibration and manifest beside the graphs."""
     manifest, backbones = checkpoint.manifest, towers.backbones
     shutil.copyfile(backbones.text.tokenizer_file, directory / TOKENIZER)
     if backbones.text_global is not None:
@@ -111,6 +112,8 @@ def _write_metadata(
         write_semantics(
             directory, Semantics(max_length=backbones.sentence.preprocessing.max_length, missing=towers.missing)
         )
+    if CALIBRATION in manifest.files:
+        shutil.copyfile(checkpoint.directory / CALIBRATION, directory / CALIBRATION)
     write_manifest(
         directory,
         name=manifest.name,
