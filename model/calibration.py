@@ -1,7 +1,8 @@
 """From the cosine of a text and an image to the probability that they belong together.
 
 The probability is that of a pair drawn at random from the best `top` answers of a query to the gallery that it was
-fitted on: how often an answer with such a score was the labelled one. It belongs to that kind and size of gallery.
+fitted on: how often an answer with such a score was the labelled one. In a gallery of another size there are as many
+times more wrong answers of each score, which divides the odds by that.
 """
 
 from pathlib import Path
@@ -74,6 +75,12 @@ class DirectionCalibration(_Frozen):
     pairs: int = Field(gt=0)
     matches: Probability
     calibration_error: Probability
+
+    def probabilities(self, scores: ArrayLike, gallery: int) -> Probabilities:
+        """Probabilities of scores, of any shape, in a gallery of so many items (at least one)."""
+        found = self.curve.probabilities(scores)
+        ratio = self.gallery / max(gallery, 1)
+        return found * ratio / (found * ratio + 1 - found)
 
 
 class Calibration(_Frozen):

@@ -247,11 +247,11 @@ def rewrite_manifest(artifact: ModelArtifact, precision: Precision = "fp32") -> 
 
 
 def write_calibrated(artifact: ModelArtifact, *, intercept: float = -10.0, margin: float = 0.05) -> ModelArtifact:
-    """The same model with a calibration: a score of 0.5 has the probability 0.5 unless the intercept is another one."""
+    """The same model with a calibration: among four items, a score of 0.5 has the probability 0.5 with this intercept."""
     direction = DirectionCalibration(
         curve=Logistic(slope=20.0, intercept=intercept),
         margin=margin,
-        gallery=100,
+        gallery=4,
         pairs=1000,
         matches=0.1,
         calibration_error=0.01,

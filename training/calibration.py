@@ -123,7 +123,7 @@ def calibration_errors(calibration: Calibration, scores: NDArray[np.floating], p
     }
     return {
         f"{name}_calibration_error": 100
-        * expected_calibration_error(own.curve.probabilities(pairs.scores), pairs.matches)
+        * expected_calibration_error(own.probabilities(pairs.scores, pairs.gallery), pairs.matches)
         for name, (own, pairs) in directions.items()
     }
 

@@ -48,8 +48,10 @@ async def explain(generation: Generation, text: str, item_id: str, workers: Work
         raise ImageChanged(f"the image file of {item_id} has changed since it was indexed; rebuild the index")
     score = float(maps.text_embedding @ embedding)
     calibration = generation.calibration
-    curve = None if calibration is None else calibration.text_to_image.curve
-    return Explanation(score, None if curve is None else round(float(curve.probabilities(score)), 6), maps)
+    if calibration is None:
+        return Explanation(score, None, maps)
+    gallery = generation.collection.count(Modality.IMAGE)
+    return Explanation(score, round(float(calibration.text_to_image.probabilities(score, gallery)), 6), maps)
 
 
 def _read(generation: Generation, item_id: str) -> tuple[bytes, Embedding]:

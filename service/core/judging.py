@@ -24,18 +24,24 @@ class Judged(NamedTuple):
 
 
 def judge(
-    calibration: Calibration | None, query: Query, modality: Modality, target: Modality, hits: Sequence[Hit]
+    calibration: Calibration | None,
+    query: Query,
+    modality: Modality,
+    target: Modality,
+    hits: Sequence[Hit],
+    *,
+    gallery: int,
 ) -> Judged | None:
     """None where nothing is calibrated for the query: a mix, a bare vector, or its own modality as the target.
 
-    `modality` is that of the query. On later pages nothing is said of what is equally good, since the best hit is not
-    there.
+    `modality` is that of the query, and `gallery` the number of items of the target's. On later pages nothing is said
+    of what is equally good, since the best hit is not there.
     """
     direction = _direction(calibration, query, modality, target)
     if direction is None:
         return None
     scores = np.array([hit.score for hit in hits], np.float64)
-    probabilities = direction.curve.probabilities(scores).round(_DECIMALS).tolist()
+    probabilities = direction.probabilities(scores, gallery).round(_DECIMALS).tolist()
     if query.options.offset or not hits:
         return Judged(probabilities, [None] * len(hits))
     equally_good = (scores >= scores[0] - direction.margin).tolist()

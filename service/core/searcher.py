@@ -53,7 +53,8 @@ class Searcher:
         target, note = resolve_target(embedded.modality, query.target, generation.collection)
         lookup = Lookup(embedded.embedding, target, query.options, query.unique)
         hits = await generation.search.submit(lookup, watch)
-        judged = judge(generation.calibration, query, embedded.modality, target, hits)
+        gallery = generation.collection.count(target)
+        judged = judge(generation.calibration, query, embedded.modality, target, hits, gallery=gallery)
         said = (note, None if judged is None else judged.note)
         return Results(
             hits,

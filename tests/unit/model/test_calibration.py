@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model.artifact import load_model_artifact
-from model.calibration import CALIBRATION, Isotonic, Logistic
+from model.calibration import CALIBRATION, DirectionCalibration, Isotonic, Logistic
 from model.errors import ArtifactCorrupt, ArtifactMissing
 from tests.artifacts import rewrite_manifest, write_calibrated, write_colour_model
 
@@ -69,3 +70,14 @@ def test_curves_that_fall_are_refused(scores: tuple[float, ...], points: tuple[f
 def test_no_score_is_too_large_for_a_curve() -> None:
     curve = Logistic(slope=1e6, intercept=0.0)
     assert curve.probabilities([-1e6, 0.0, 1e6]) == pytest.approx([0, 0.5, 1])
+
+
+@pytest.mark.parametrize("curve", [Logistic(slope=3.0, intercept=-1.0), Isotonic(scores=(0, 1), points=(0, 1))])
+def test_in_a_gallery_twice_as_large_the_odds_are_half(curve: Logistic | Isotonic) -> None:
+    direction = DirectionCalibration(curve=curve, margin=0.1, gallery=50, pairs=9, matches=0.5, calibration_error=0.0)
+    scores = np.array([0.2, 0.5, 0.9])
+    same, double = direction.probabilities(scores, 50), direction.probabilities(scores, 100)
+    assert same == pytest.approx(curve.probabilities(scores))
+    assert double / (1 - double) == pytest.approx(same / (1 - same) / 2)
+    assert direction.probabilities([0.0, 1.0], 0) == pytest.approx(direction.probabilities([0.0, 1.0], 1))
+    assert direction.probabilities([-9.0, 9.0], 10**9).tolist() == pytest.approx([0, 1], abs=1e-2)
