@@ -247,7 +247,7 @@ def rewrite_manifest(artifact: ModelArtifact, precision: Precision = "fp32") -> 
 
 
 def write_calibrated(artifact: ModelArtifact, *, intercept: float = -10.0, margin: float = 0.05) -> ModelArtifact:
-    """The same model with a calibration: among four items, a score of 0.5 has the probability 0.5 with this intercept."""
+    """The same model with a calibration: among four items, 0.5 has the probability 0.5 by this intercept."""
     direction = DirectionCalibration(
         curve=Logistic(slope=20.0, intercept=intercept),
         margin=margin,
