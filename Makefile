@@ -35,11 +35,11 @@ demo: $(VENV)/.installed-demo ## search drawn images, or your own with IMAGES=FO
 	@$(BIN)/aahr demo --port $(PORT) $(if $(IMAGES),--images "$$IMAGES")
 
 .PHONY: test
-test: lint redis ## install everything that is needed, then run all checks and tests
+test: lint redis chromium ## install everything that is needed, then run all checks and tests
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .PHONY: nightly
-nightly: lint redis ## all tests in their large sizes: an hour
+nightly: lint redis chromium ## all tests in their large sizes: an hour
 	FUZZ_EXAMPLES=1000 KILL_EVERY=1 $(BIN)/pytest -n $(JOBS) --dist loadfile -m "nightly or not nightly" --timeout 3600
 
 .PHONY: lint
@@ -66,6 +66,11 @@ clean: ## remove what the demo made; the virtual environment stays
 .PHONY: redis
 redis:
 	@command -v redis-server >/dev/null && command -v curl >/dev/null || $(call apt_install,redis-server curl)
+
+# What the page is tested in.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(call apt_install,chromium)
 
 $(VENV)/.installed-demo: EXTRAS = $(DEVICE),train
 $(VENV)/.installed-dev: EXTRAS = $(DEVICE),train,dev

@@ -17,7 +17,20 @@ from service.api.fetch import make_fetcher
 from service.api.images import Images
 from service.api.protection import protect
 from service.api.rates import RateLimit
-from service.api.routes import admin, changes, embeddings, explain, health, info, items, knn, metrics, page, search
+from service.api.routes import (
+    admin,
+    changes,
+    embeddings,
+    explain,
+    facets,
+    health,
+    info,
+    items,
+    knn,
+    metrics,
+    page,
+    search,
+)
 from service.api.schemas import ErrorAnswer
 from service.cache import Cache, warn_if_unreachable
 from service.cache.embeddings import EmbeddingCache
@@ -33,7 +46,8 @@ from service.settings import Settings
 _DESCRIPTION = "Search images with a sentence, and captions with an image."
 _RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorAnswer}, "5XX": {"model": ErrorAnswer}}
 _ROUTERS = tuple(
-    part.router for part in (search, explain, items, changes, embeddings, knn, info, health, metrics, admin, page)
+    part.router
+    for part in (search, explain, facets, items, changes, embeddings, knn, info, health, metrics, admin, page)
 )
 
 

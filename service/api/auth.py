@@ -24,7 +24,7 @@ from service.settings import Settings
 
 # The page and the documentation tell nothing of the gallery, and probes have no key.
 OPEN_PATHS = frozenset(
-    {"/", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/favicon.ico"}
+    {"/", "/status", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/favicon.ico"}
 )
 OPEN_FOLDERS = ("/web/", "/static-offline-docs/")
 _BEARER = b"bearer "

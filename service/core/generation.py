@@ -1,5 +1,6 @@
 """A generation: one model and one version of its index, which answer together or not at all."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from service.core.batching import BatchLimits, BatchOwner
 from service.core.budget import Workers
 from service.core.describing import Describing
 from service.core.encoder import Encoder
+from service.core.facets import Facets, facets_of
 from service.core.query import Embedding
 from service.obs.observers import QueueObserver
 
@@ -49,6 +51,7 @@ class Generation:
         self.collection = collection
         self.search = search
         self._shared = encoder
+        self._facets: asyncio.Future[Facets] | None = None
         self._leases = 0
         self._on_last: Callable[[], None] | None = None
 
@@ -73,6 +76,12 @@ class Generation:
     def key(self) -> str:
         """Equal exactly for equal models and contents, on every replica."""
         return f"{self.encoder.runtime.model_id}:{self.collection.index_id}"
+
+    async def facets(self, workers: Workers) -> Facets:
+        """What the gallery can be filtered by, counted once."""
+        if self._facets is None or (self._facets.done() and self._facets.exception() is not None):
+            self._facets = asyncio.ensure_future(workers.run(lambda: facets_of(self.collection)))
+        return await asyncio.shield(self._facets)
 
     def __enter__(self) -> "Generation":
         self._leases += 1

@@ -1,9 +1,9 @@
-"""GET /: a plain search form, and the two files it needs."""
+"""GET / and GET /status: the page, and the files of the folder service/web that it needs."""
 
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 
 router = APIRouter(include_in_schema=False)
 
@@ -13,30 +13,34 @@ _HEADERS = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
 }
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 
 @router.get("/")
 async def page() -> Response:
-    """The search form."""
-    return _file("index.html", "text/html")
+    """The page, which searches."""
+    return _response("index.html", "text/html")
 
 
-@router.get("/web/search.js")
-async def script() -> Response:
-    """The script of the form."""
-    return _file("search.js", "text/javascript")
+@router.get("/status")
+async def status() -> Response:
+    """The same page, which then shows how the service fares."""
+    return _response("index.html", "text/html")
 
 
-@router.get("/web/search.css")
-async def style() -> Response:
-    """The style sheet of the form."""
-    return _file("search.css", "text/css")
+@router.get("/web/{name}")
+async def file(name: str) -> Response:
+    """A script or a style sheet of the page."""
+    if name not in _served():
+        raise HTTPException(404)
+    return _response(name, _MEDIA_TYPES[name[name.rindex(".") :]])
 
 
-def _file(name: str, media_type: str) -> Response:
-    return Response(_content(name), media_type=media_type, headers=_HEADERS)
+def _response(name: str, media_type: str) -> Response:
+    return Response(_served()[name], media_type=media_type, headers=_HEADERS)
 
 
 @cache
-def _content(name: str) -> bytes:
-    return files("service").joinpath("web", name).read_bytes()
+def _served() -> dict[str, bytes]:
+    """All files by their names: what is not in the folder cannot be asked for."""
+    return {path.name: path.read_bytes() for path in files("service").joinpath("web").iterdir() if path.is_file()}

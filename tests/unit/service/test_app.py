@@ -26,7 +26,7 @@ def test_openapi_document_is_the_published_one(client: TestClient) -> None:
 
 
 def test_public_texts_say_image_everywhere(client: TestClient) -> None:
-    for path in ("/openapi.json", "/", "/web/search.js"):
+    for path in ("/openapi.json", "/", "/web/main.js"):
         assert not re.search("picture|photo", client.get(path).text, re.IGNORECASE)
 
 

@@ -19,7 +19,7 @@ from tests.unit.service.conftest import make_app, open_client
 
 SEARCH, WRITE, ADMIN = "search-key-0123456789", "write-key-0123456789", "admin-key-0123456789"
 KEYS = f"web:search:{SEARCH},loader:write:{WRITE},root:admin:{ADMIN}"
-OPEN = ("/health/live", "/health/ready", "/docs", "/openapi.json", "/", "/web/search.js")
+OPEN = ("/health/live", "/health/ready", "/docs", "/openapi.json", "/", "/status", "/web/main.js")
 CLOSED = ("/info", "/items/img_0", "/items/img_0/image", "/metrics", "/nothing", "/docsx", "/web", "/health/", "//")
 
 
@@ -141,7 +141,7 @@ def test_the_gate_shows_no_key(gate: Gate) -> None:
         assert SEARCH not in shown
 
 
-@pytest.mark.parametrize("path", [*CLOSED, "/webx/search.js", "/static-offline-docs", "/health/live/", ""])
+@pytest.mark.parametrize("path", [*CLOSED, "/webx/main.js", "/static-offline-docs", "/health/live/", ""])
 def test_what_is_not_open(path: str) -> None:
     assert not is_open(path)
 

@@ -1,0 +1,79 @@
+// The search bar: typing, choosing, dropping, pasting and photographing, and the chips of what is mixed in.
+import { button, byId, debounced, element } from "./dom.js";
+import { FAR } from "./query.js";
+
+const TYPING_MS = 250;
+
+export function startBar(query, changed) {
+  const text = byId("text");
+  const image = byId("image");
+  const typed = debounced(() => changed({ typing: true }), TYPING_MS);
+
+  function useImage(file) {
+    if (!file) return;
+    if (!file.type.startsWith("image/")) {
+      changed({ refused: `${file.name || "What was given"} is not an image.` });
+      return;
+    }
+    query.image = file;
+    drawParts(query, changed);
+    changed({});
+  }
+
+  text.addEventListener("input", () => { query.text = text.value; typed(); });
+  byId("search").addEventListener("submit", (event) => { event.preventDefault(); query.text = text.value; changed({}); });
+  image.addEventListener("change", () => { useImage(image.files[0]); image.value = ""; });
+  byId("target").addEventListener("change", (event) => { query.target = event.target.value; changed({}); });
+  byId("key-field").addEventListener("submit", () => changed({}));
+  document.addEventListener("paste", (event) => useImage([...event.clipboardData.files][0]));
+  listenToDrops(useImage);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) {
+      event.preventDefault();
+      text.focus();
+    }
+  });
+}
+
+function listenToDrops(useImage) {
+  const veil = byId("drop");
+  let inside = 0;
+  const holdsFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  document.addEventListener("dragenter", (event) => { if (holdsFile(event)) { inside += 1; veil.hidden = false; } });
+  document.addEventListener("dragleave", (event) => { if (holdsFile(event) && --inside <= 0) veil.hidden = true; });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    inside = 0;
+    veil.hidden = true;
+    useImage(event.dataTransfer.files[0]);
+  });
+}
+
+// The query as it is, into the fields: after "back", a link or an example.
+export function showQuery(query, changed) {
+  byId("text").value = query.text;
+  for (const choice of byId("target").elements) if (choice.type === "radio") choice.checked = choice.value === query.target;
+  drawParts(query, changed);
+}
+
+function drawParts(query, changed) {
+  const chips = query.parts.map((part) =>
+    chip(part.weight > 0 ? `like ${part.label ?? part.id}` : `not ${part.label ?? part.id}`, part.weight === FAR ? "far" : "near", () => {
+      query.parts = query.parts.filter((other) => other !== part);
+    }));
+  if (query.image) chips.unshift(chip(query.image.name || "pasted image", "near", () => { query.image = null; }, query.image));
+
+  function chip(label, kind, remove, file = null) {
+    const picture = file && element("img", { alt: "" });
+    if (picture) {
+      picture.src = URL.createObjectURL(file);
+      picture.addEventListener("load", () => URL.revokeObjectURL(picture.src), { once: true });
+    }
+    const cross = button("×", () => { remove(); drawParts(query, changed); changed({}); byId("text").focus(); },
+      { class: "plain", "aria-label": `Remove ${label}` });
+    return element("span", { class: `chip ${kind}` }, picture, element("span", {}, label), cross);
+  }
+
+  byId("parts").replaceChildren(...chips);
+}
