@@ -6,12 +6,14 @@ Errors are printed as one line, with exit status 2.
 # One sub-command per stage of the pipeline, each imported only when it is called.
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from cli_describe import describe
+from cli_doctor import EXTRA_OF, doctor, how_to_install
 from cli_index import app as index_app
 from model.errors import AahrError
 
@@ -21,11 +23,27 @@ Descriptions = Annotated[
     Path | None, typer.Option(help="File of `aahr describe` about the images of --data, for a model with semantics.")
 ]
 
-app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(name="aahr", no_args_is_help=True, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
 app.add_typer(data_app, name="data")
 app.add_typer(index_app, name="index")
 app.command()(describe)
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aahr {version('aahr')}")
+        raise typer.Exit
+
+
+@app.callback(help=__doc__)
+def _every_command(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
 
 
 @data_app.command("scenes")
@@ -76,7 +94,9 @@ def data_neighbours(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="Recipe, such as training/configs/mini.toml.")],
+    config: Annotated[
+        Path, typer.Argument(help="Recipe: a TOML file, or the name of one that comes with aahr, such as mini.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Run directory; default: runs/NAME, with the name of the recipe.")
     ] = None,
@@ -236,8 +256,8 @@ def serve(
 ) -> None:
     """Serve an index over HTTP.
 
-    Settings without an option are environment variables, which the README describes: AAHR_THREADS, AAHR_MAX_BATCH,
-    AAHR_MAX_WAIT_MS, AAHR_MAX_QUEUE, AAHR_WATCH_S, AAHR_MAX_BODY_BYTES, AAHR_REQUEST_TIMEOUT_S,
+    Settings without an option are environment variables; docs/settings.md describes them: AAHR_THREADS,
+    AAHR_MAX_BATCH, AAHR_MAX_WAIT_MS, AAHR_MAX_QUEUE, AAHR_WATCH_S, AAHR_MAX_BODY_BYTES, AAHR_REQUEST_TIMEOUT_S,
     AAHR_MAX_CONCURRENCY, AAHR_IMAGE_FORMATS, AAHR_API_KEYS, AAHR_API_KEYS_FILE, AAHR_ADMIN_TOKEN,
     AAHR_ALLOW_ANONYMOUS, AAHR_RATE_LIMIT, AAHR_ALLOWED_HOSTS, AAHR_ALLOWED_ORIGINS, AAHR_FETCH_URLS,
     AAHR_FETCH_PORTS, AAHR_DESCRIBE_URL, AAHR_DESCRIBE_TIMEOUT_S, OPENAI_API_KEY, REDIS_URL, REDIS_URL_FILE,
@@ -256,13 +276,15 @@ def demo(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 8000,
     directory: Annotated[Path, typer.Option(help="Folder for the model, the images and the index.")] = Path("var"),
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint to export.")] = Path("checkpoints/mini"),
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint to export; default: the one that comes with aahr.")
+    ] = None,
     serve: Annotated[bool, typer.Option(help="Serve the index, or only prepare it.")] = True,
 ) -> None:
     """Export the default model, build an index and serve it, with one example query in each direction."""
-    from demo import run_demo
+    from demo import run_demo, shipped_checkpoint
 
-    run_demo(directory, checkpoint=checkpoint, images=images, port=port, serve=serve)
+    run_demo(directory, checkpoint=checkpoint or shipped_checkpoint(), images=images, port=port, serve=serve)
 
 
 def main() -> None:
@@ -271,6 +293,12 @@ def main() -> None:
         app(prog_name=app.info.name)
     except AahrError as error:
         print(f"aahr: {error.with_detail}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRA_OF:
+            raise
+        print(f"aahr: this needs {module}, which is not installed; {how_to_install(module)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -17,10 +17,11 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from model.errors import AahrError, ConfigError
+from model.errors import AahrError, ArtifactMissing, ConfigError
 
 HOST = "127.0.0.1"
 SCENES = 240
@@ -62,6 +63,21 @@ def run_demo(directory: Path, checkpoint: Path, images: Path | None, port: int, 
         with _server(gallery.index, port) as (process, url):
             _print_questions(url, gallery)
             process.wait()
+
+
+def shipped_checkpoint() -> Path:
+    """The trained default: in the checkout, or where installing the wheel has put it.
+
+    Raises ArtifactMissing where it is in neither place.
+    """
+    beside = Path(__file__).parent / "checkpoints" / "mini"
+    if beside.is_dir():
+        return beside
+    # Where the data of a wheel lies depends on the installer: the list of what was installed knows.
+    for file in distribution("aahr").files or ():
+        if file.parts[-3:] == ("checkpoints", "mini", "manifest.json"):
+            return Path(str(file.locate())).resolve().parent
+    raise ArtifactMissing("this installation has no checkpoints/mini; install aahr again, or give --checkpoint")
 
 
 def _prepare_model(checkpoint: Path, model: Path) -> Path:

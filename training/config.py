@@ -13,6 +13,8 @@ from model.datasets.scan import REGIONS
 from model.errors import ConfigError
 from training.objective_config import ObjectiveConfig, refuse_idle_prototypes
 
+_SHIPPED = Path(__file__).parent / "configs"
+
 
 class OptimiserConfig(Settings):
     """AdamW and its schedule over the planned steps."""
@@ -187,11 +189,13 @@ class TrainingConfig(Settings):
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainingConfig:
-    """Parse a TOML recipe; each override is `a.b=value` with a TOML value (a bare word counts as a string).
+    """Parse a TOML recipe, or the shipped one of this name.
 
+    Each override is `a.b=value` with a TOML value (a bare word counts as a string).
     `extends = "other.toml"` takes another recipe of the same folder as the base. Environment variables and ~ in paths
     of data sets and backbones are expanded. Raises ConfigError naming the key and the value.
     """
+    path = _find_recipe(path)
     tree = _read_tree(path)
     for override in overrides:
         _apply_override(tree, override)
@@ -212,13 +216,20 @@ def parse_config(tree: dict[str, Any], source: str) -> TrainingConfig:
     return config
 
 
+def _find_recipe(path: Path) -> Path:
+    """A bare name that is no file is one of the recipes that are installed with this package."""
+    shipped = _SHIPPED / f"{path}.toml"
+    return shipped if path.name == str(path) and not path.exists() and shipped.is_file() else path
+
+
 def _read_tree(path: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The tables of a recipe over those of the recipe that it extends."""
     chain = (*extended_by, path.resolve())
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"no training config at {path}") from None
+        names = ", ".join(sorted(recipe.stem for recipe in _SHIPPED.glob("*.toml")))
+        raise ConfigError(f"no training config at {path}; give a file, or one of {names}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     base = tree.pop("extends", None)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ OPTIONS = {
         *("index", "text", "--image", "--model", "--target", "--limit", "--offset", "--filter", "--unique"),
     },
     "serve": {"--index", "--model", "--host", "--port", "--workers"},
+    "doctor": {"--index", "--model", "--json"},
     "demo": {"--images", "--port", "--directory", "--checkpoint", "--serve"},
 }
 
@@ -152,6 +154,31 @@ def test_the_detail_of_an_error_is_printed_behind_its_message(
     monkeypatch.setattr(typer.Typer, "__call__", fail)
     assert status_of(monkeypatch, "serve") == 2
     assert capsys.readouterr().err == "aahr: image.onnx is not there; export it again (/srv/model/image.onnx)\n"
+
+
+def test_the_version_is_that_of_the_installed_project() -> None:
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"aahr {version('aahr')}\n")
+
+
+def test_a_missing_extra_is_one_line_that_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+
+    monkeypatch.setattr(typer.Typer, "__call__", fail)
+    assert status_of(monkeypatch, "export", "checkpoints/mini", "--out", "var/never") == 2
+    assert capsys.readouterr().err == "aahr: this needs torch, which is not installed; pip install 'aahr[train]'\n"
+
+
+def test_any_other_missing_module_is_a_fault_and_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'elsewhere'", name="elsewhere")
+
+    monkeypatch.setattr(typer.Typer, "__call__", fail)
+    with pytest.raises(ModuleNotFoundError, match="elsewhere"):
+        cli.main()
 
 
 def test_unknown_option_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

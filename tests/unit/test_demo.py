@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import demo
-from model.errors import AahrError
+from model.errors import AahrError, ArtifactMissing
 from tests.artifacts import write_colour_model
+from tests.conftest import PROJECT
 
 URL = "http://127.0.0.1:1"
 SCENES: dict[str, Any] = {
@@ -108,3 +109,19 @@ def test_model_that_finds_nothing_gets_no_promise(
     answer_always(monkeypatch, hit)
     with pytest.raises(AahrError, match="needs more training"):
         demo.ask_scenes(URL, images, SCENES)
+
+
+def test_the_shipped_checkpoint_is_that_of_the_checkout() -> None:
+    assert demo.shipped_checkpoint() == PROJECT / "checkpoints" / "mini"
+
+
+def test_an_installation_without_the_checkpoint_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Empty:
+        files = None
+
+    monkeypatch.setattr(demo, "__file__", str(tmp_path / "demo.py"))
+    monkeypatch.setattr(demo, "distribution", lambda _: Empty())
+    with pytest.raises(ArtifactMissing, match="install aahr again, or give --checkpoint"):
+        demo.shipped_checkpoint()

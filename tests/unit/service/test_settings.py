@@ -7,6 +7,7 @@ import pytest
 
 from model.errors import ConfigError
 from service.settings import Settings, read_settings, variable_of
+from service.settings_page import settings_page
 from tests.conftest import PROJECT
 
 
@@ -106,23 +107,24 @@ def test_access_is_logged_in_json_unless_told_otherwise(
     assert read_settings(index_dir="index").logs_access is logged
 
 
-def expected_row(field: str) -> str:
-    """The line of the README's table for a field of Settings."""
-    info = Settings.model_fields[field]
-    shown = ",".join(sorted(map(str, info.default))) if isinstance(info.default, frozenset) else info.default
-    has_default = not info.is_required() and info.default_factory is None and shown not in (None, "", ())
-    default = "required" if info.is_required() else f"`{shown}`" if has_default else ""
-    return f"| `{variable_of(field)}` | {default} | {info.description} |"
+def test_the_page_of_settings_is_current() -> None:
+    assert (PROJECT / "docs" / "settings.md").read_text() == settings_page(), (
+        "write it anew: python -m service.settings_page > docs/settings.md"
+    )
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
-def test_every_setting_stands_in_the_readme(field: str) -> None:
-    """`aahr serve --help` sends there."""
-    assert expected_row(field) in (PROJECT / "README.md").read_text().splitlines()
+def test_the_page_has_a_row_for_every_setting() -> None:
+    rows = [line for line in settings_page().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [variable_of(field) for field in Settings.model_fields]
+    assert "| `AAHR_INDEX_DIR` | required | " in settings_page()
+    assert "| `AAHR_IMAGE_FORMATS` | `BMP,GIF,JPEG,PNG,TIFF,WEBP` | " in settings_page()
+    assert "| `AAHR_ALLOW_ANONYMOUS` | `False` | " in settings_page()
+    assert "| `AAHR_API_KEYS` |  | " in settings_page()
 
 
-def test_the_readme_has_no_setting_that_is_gone() -> None:
-    named = set(re.findall(r"AAHR_[A-Z_]+", (PROJECT / "README.md").read_text()))
+@pytest.mark.parametrize("page", ["README.md", "docs/containers.md", "docs/installing.md", "docker/compose.yaml"])
+def test_no_text_names_a_setting_that_is_gone(page: str) -> None:
+    named = set(re.findall(r"\bAAHR_[A-Z_]+", (PROJECT / page).read_text()))
     assert named <= {variable_of(field) for field in Settings.model_fields}
 
 

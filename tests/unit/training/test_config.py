@@ -19,6 +19,18 @@ def test_every_shipped_recipe_parses(path: Path) -> None:
     assert load_config(path).name == path.stem
 
 
+def test_a_shipped_recipe_is_found_by_its_name_and_a_file_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config(Path("mini")) == load_config(MINI)
+    base = MINI.with_name("mini-frozen.toml").read_text()
+    Path("mini").write_text(base.replace('name = "mini-frozen"', 'name = "mine"'))
+    assert load_config(Path("mini")).name == "mine"
+    with pytest.raises(ConfigError, match="no training config at minni; give a file, or one of ablation, clip, "):
+        load_config(Path("minni"))
+
+
 def test_overrides_take_toml_values_and_bare_words() -> None:
     config = load_config(
         MINI, ["optimiser.learning_rate=1e-3", "objective.matching.loss=hard_negative", "batch.flips=false", "seed=7"]
