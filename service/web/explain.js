@@ -3,7 +3,7 @@ import { post } from "./api.js";
 import { button, element } from "./dom.js";
 
 const PIXELS = 256;
-const STRONGEST = 0.85;
+const STRONGEST = 0.7;
 
 export async function explained(text, id, picture) {
   const answer = await post("/explain", { text, id });

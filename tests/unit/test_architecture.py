@@ -39,6 +39,7 @@ IMPORTED_BY_OTHERS = {
 # What the command line may import of the packages before a command is called.
 STAGES_OF_COMMAND_LINE = {
     "cli.py": {"model.errors"},
+    "cli_data.py": set(),
     "cli_describe.py": {"model.errors"},
     "cli_doctor.py": {"model.errors"},
     "cli_index.py": set(),
