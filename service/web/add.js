@@ -32,8 +32,12 @@ async function stored(file, caption) {
   try {
     const { item } = await post("/items", { image: await base64(file), captions: caption ? [caption] : [], payload: { file: file.name } });
     const undo = button("Undo", async () => {
-      await ask(`/items/${encodeURIComponent(item.id)}`, { method: "DELETE" });
-      undo.replaceWith("taken back");
+      try {
+        await ask(`/items/${encodeURIComponent(item.id)}`, { method: "DELETE" });
+        undo.replaceWith("taken back");
+      } catch (problem) {
+        undo.replaceWith(element("span", { class: "problem", role: "alert" }, problem.message));
+      }
     });
     return element("span", { role: "status" }, "added ", undo);
   } catch (problem) {

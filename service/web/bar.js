@@ -41,8 +41,9 @@ function listenToDrops(useImage) {
   const holdsFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.addEventListener("dragenter", (event) => { if (holdsFile(event)) { inside += 1; veil.hidden = false; } });
   document.addEventListener("dragleave", (event) => { if (holdsFile(event) && --inside <= 0) veil.hidden = true; });
-  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("dragover", (event) => { if (holdsFile(event)) event.preventDefault(); });
   document.addEventListener("drop", (event) => {
+    if (!holdsFile(event)) return;
     event.preventDefault();
     inside = 0;
     veil.hidden = true;

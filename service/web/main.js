@@ -18,6 +18,10 @@ let running = new AbortController();
 let shown = 0;
 let complete = true;
 
+const ending = new IntersectionObserver(([end]) => {
+  if (end.isIntersecting && !complete && !list.hasAttribute("aria-busy")) search({ more: true });
+}, { rootMargin: "400px" });
+
 const actions = {
   open: (hit) => openDetail(hit, query, actions),
   like: (hit) => mix(hit, NEAR),
@@ -61,9 +65,12 @@ async function search({ more = false }) {
     if (!signal.aborted) show(answer, more);
   } catch (problem) {
     if (signal.aborted) return;
-    list.replaceChildren();
-    byId("status").textContent = "";
-    showProblem(problem, () => search({}));
+    complete = more; // what is there stays, and only the rest is asked for again
+    if (!more) {
+      list.replaceChildren();
+      byId("status").textContent = "";
+    }
+    showProblem(problem, () => { complete = false; search({ more }); });
   } finally {
     if (!signal.aborted) list.removeAttribute("aria-busy");
   }
@@ -85,11 +92,10 @@ function show(answer, more) {
   complete = cards.length < LIMIT || shown >= MOST;
   byId("more").textContent = complete && shown ? "That is all." : "";
   byId("status").textContent = shown ? summary(answer, shown) : "Nothing was found. Take a filter away, or search the other kind.";
+  // Observed anew, since an end that is still in sight after an answer would not be reported again.
+  ending.unobserve(byId("more"));
+  if (!complete) ending.observe(byId("more"));
 }
-
-new IntersectionObserver(([end]) => {
-  if (end.isIntersecting && !complete && !list.hasAttribute("aria-busy")) search({ more: true });
-}, { rootMargin: "400px" }).observe(byId("more"));
 
 async function describe() {
   const info = await json("/info");
@@ -120,14 +126,20 @@ function startSearch() {
   startArrows(list);
   showQuery(query, changed);
   window.addEventListener("popstate", () => {
+    byId("detail").close();
     Object.assign(query, emptyQuery(), fromUrl(location.search));
     showQuery(query, changed);
     startFilters(query, changed).catch(() => {});
     search({});
   });
-  describe().catch((problem) => showProblem(problem, () => location.reload()));
-  startFilters(query, changed).catch(() => {});
+  lookAround();
+  byId("key-field").addEventListener("submit", lookAround);
   search({});
+}
+
+function lookAround() {
+  describe().catch((problem) => { if (problem.status !== 401) showProblem(problem, () => location.reload()); });
+  startFilters(query, changed).catch(() => {});
 }
 
 startTheme();

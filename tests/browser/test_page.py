@@ -166,6 +166,27 @@ def test_too_many_requests_are_tried_again(page: Page) -> None:
     expect(page.locator(CARDS).first).to_be_visible()
 
 
+def test_what_is_shown_stays_when_more_fails(page: Page) -> None:
+    page.expected_faults.append("ERR_FAILED")  # type: ignore[attr-defined]
+    search(page, "blue")
+    page.route("**/search", lambda route: route.abort())
+    page.mouse.wheel(0, 20_000)
+    expect(page.get_by_role("alert").filter(has_text="The service does not answer.")).to_be_visible()
+    expect(page.locator(CARDS)).to_have_count(24)
+    page.unroute("**/search")
+    page.get_by_text("Try again").click()
+    expect(page.locator(CARDS)).to_have_count(30)
+
+
+def test_back_closes_what_is_open(page: Page) -> None:
+    page.goto("/")
+    page.locator(".example").first.click()
+    page.locator(".open").first.click()
+    expect(page.locator("dialog")).to_be_visible()
+    page.go_back()
+    expect(page.locator("dialog")).to_be_hidden()
+
+
 def test_a_service_that_is_gone_is_said_and_asked_again(page: Page) -> None:
     page.expected_faults.append("ERR_FAILED")  # type: ignore[attr-defined]
     page.goto("/")
@@ -228,6 +249,7 @@ def test_with_keys_images_are_added_and_deleted(browser: Browser, gallery: Path,
         page.fill("#key", KEY)
         page.get_by_text("Use it").click()
         expect(page.locator(CARDS)).to_have_count(24)
+        expect(page.locator("summary", has_text="kind")).to_be_visible()
         page.get_by_text("Add images").click()
         page.set_input_files(
             "#files", {"name": "m.png", "mimeType": "image/png", "buffer": image_bytes("magenta", "PNG")}
