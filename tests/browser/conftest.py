@@ -40,9 +40,12 @@ def address(gallery: Path) -> Iterator[str]:
         yield str(client.base_url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; missing, it is a failure in CI and a skip elsewhere."""
+    """Debian's Chromium; missing, it is a failure in CI and a skip elsewhere.
+
+    Closed with the module: while Playwright is open its event loop runs, and no other test can start one.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         message = "Chromium is not installed, the page was NOT tested: apt-get install chromium"
