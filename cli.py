@@ -8,7 +8,7 @@ Errors are printed as one line, with exit status 2.
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -110,27 +110,26 @@ def evaluate(
         Path | None, typer.Option(help="CSV file of expert judgments (Flickr8k); adds Kendall's tau-c.")
     ] = None,
     descriptions: Descriptions = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Another checkpoint or model, to compare by a paired bootstrap over the queries."),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
     cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
     """Measure image-to-text and text-to-image retrieval, and say whether the model was trained on such data."""
     from training.about import describe_evaluation
+    from training.comparison import compare, show_comparison
     from training.evaluate import evaluate as evaluate_directory
     from training.evaluate import show_metrics
 
     about = describe_evaluation(directory, data=data, images=images, split=split, data_format=data_format)
-    metrics = evaluate_directory(
-        directory,
-        data=data,
-        images=images,
-        split=split,
-        judgments=judgments,
-        cache=cache,
-        protocol=protocol,
-        descriptions=descriptions,
-        data_format=data_format,
-    )
-    show_metrics(metrics, about, json_file)
+    settings: dict[str, Any] = {"data": data, "images": images, "split": split, "judgments": judgments, "cache": cache}
+    settings |= {"protocol": protocol, "descriptions": descriptions, "data_format": data_format}
+    if against is None:
+        show_metrics(evaluate_directory(directory, **settings), about, json_file)
+    else:
+        show_comparison(compare(directory, against, **settings), about, against, json_file)
 
 
 @app.command()

@@ -25,7 +25,7 @@ OPTIONS = {
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {
         *("directory", "--data", "--format", "--images", "--split", "--judgments", "--descriptions", "--json"),
-        *("--cache", "--protocol"),
+        *("--cache", "--protocol", "--against"),
     },
     "calibrate": {"directory", "--data", "--format", "--images", "--descriptions", "--cache"},
     "export": {
