@@ -192,6 +192,24 @@ def export(
     )
 
 
+@app.command("import")
+def import_model(
+    directory: Annotated[Path, typer.Argument(help="CLIP or SigLIP, as `save_pretrained` of transformers writes it.")],
+    out: Annotated[Path, typer.Option(help="Directory for the model; an existing model is replaced.")],
+    name: Annotated[str | None, typer.Option(help="What the model is called; default: as its directory.")] = None,
+    precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 for GPUs, int8 for CPUs.")] = "fp32",
+    check: Annotated[
+        Path | None, typer.Option(help="Folder of images (and *.txt captions) to compare with PyTorch.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="fp16, int8: data set to measure the accuracy on, by val.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder with the images of --data.")] = None,
+) -> None:
+    """Make a model for indexing and serving out of a CLIP or SigLIP that you have."""
+    from training.importing import import_model as import_directory
+
+    import_directory(directory, out, name=name, precision=precision, check=check, data=data, images=images)
+
+
 @app.command()
 def serve(
     index: Annotated[str | None, typer.Option(help="Index directory; default: AAHR_INDEX_DIR.")] = None,

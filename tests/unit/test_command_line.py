@@ -32,6 +32,7 @@ OPTIONS = {
         *("checkpoint", "--out", "--precision", "--check", "--data", "--images", "--descriptions", "--describer"),
         "--cache",
     },
+    "import": {"directory", "--out", "--name", "--precision", "--check", "--data", "--images"},
     "describe": {
         *("--images", "--with", "--out", "--data", "--split", "--per", "--reference-captions", "--jobs", "--overwrite"),
         *("--describer", "--endpoint", "--model", "--key-env", "--temperature", "--max-tokens", "--image-side"),
