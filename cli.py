@@ -8,7 +8,7 @@ Errors are printed as one line, with exit status 2.
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -110,27 +110,26 @@ def evaluate(
         Path | None, typer.Option(help="CSV file of expert judgments (Flickr8k); adds Kendall's tau-c.")
     ] = None,
     descriptions: Descriptions = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Another checkpoint or model, to compare by a paired bootstrap over the queries."),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
     cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
 ) -> None:
     """Measure image-to-text and text-to-image retrieval, and say whether the model was trained on such data."""
     from training.about import describe_evaluation
+    from training.comparison import compare, show_comparison
     from training.evaluate import evaluate as evaluate_directory
     from training.evaluate import show_metrics
 
     about = describe_evaluation(directory, data=data, images=images, split=split, data_format=data_format)
-    metrics = evaluate_directory(
-        directory,
-        data=data,
-        images=images,
-        split=split,
-        judgments=judgments,
-        cache=cache,
-        protocol=protocol,
-        descriptions=descriptions,
-        data_format=data_format,
-    )
-    show_metrics(metrics, about, json_file)
+    settings: dict[str, Any] = {"data": data, "images": images, "split": split, "judgments": judgments, "cache": cache}
+    settings |= {"protocol": protocol, "descriptions": descriptions, "data_format": data_format}
+    if against is None:
+        show_metrics(evaluate_directory(directory, **settings), about, json_file)
+    else:
+        show_comparison(compare(directory, against, **settings), about, against, json_file)
 
 
 @app.command()
@@ -191,6 +190,24 @@ def export(
         describer=describer,
         cache=cache,
     )
+
+
+@app.command("import")
+def import_model(
+    directory: Annotated[Path, typer.Argument(help="CLIP or SigLIP, as `save_pretrained` of transformers writes it.")],
+    out: Annotated[Path, typer.Option(help="Directory for the model; an existing model is replaced.")],
+    name: Annotated[str | None, typer.Option(help="What the model is called; default: as its directory.")] = None,
+    precision: Annotated[Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 for GPUs, int8 for CPUs.")] = "fp32",
+    check: Annotated[
+        Path | None, typer.Option(help="Folder of images (and *.txt captions) to compare with PyTorch.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="fp16, int8: data set to measure the accuracy on, by val.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder with the images of --data.")] = None,
+) -> None:
+    """Make a model for indexing and serving out of a CLIP or SigLIP that you have."""
+    from training.importing import import_model as import_directory
+
+    import_directory(directory, out, name=name, precision=precision, check=check, data=data, images=images)
 
 
 @app.command()

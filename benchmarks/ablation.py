@@ -17,10 +17,9 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from bootstrap import rsum_difference
 from places import CACHE, ROOT
 from plot import plot_rows
-from runs import CONFIGS, measure, summarise, train_here, write_ranks
+from runs import CONFIGS, measure, rsum_difference, summarise, train_here, write_ranks
 
 RECIPE = CONFIGS / "ablation.toml"
 PARTS = ("local_matching", "prototypes", "relation", "momentum")

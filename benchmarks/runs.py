@@ -17,7 +17,7 @@ from model.descriptions import read_descriptions
 from training.config import load_config
 from training.data.karpathy import load_karpathy
 from training.evaluate import evaluate, open_embedder
-from training.metrics.retrieval import image_to_text_ranks, text_to_image_ranks
+from training.metrics import Difference, Ranks, ranks_of, recall_differences
 from training.train import train
 
 CONFIGS = ROOT / "training" / "configs"
@@ -57,12 +57,20 @@ def write_ranks(directory: Path, cache: Path, descriptions: Path | None = None) 
         described = [of_image.get(path.name) for path in dataset.image_paths]
     with closing(open_embedder(directory / "best", cache)) as embedder:
         similarity = embedder.images(dataset.image_paths, described) @ embedder.texts(dataset.captions).T
-    np.savez_compressed(
-        directory / "ranks.npz",
-        image_to_text=image_to_text_ranks(similarity, dataset.image_of_caption),
-        text_to_image=text_to_image_ranks(similarity, dataset.image_of_caption),
-        image_of_caption=dataset.image_of_caption,
-    )
+    np.savez_compressed(directory / "ranks.npz", **ranks_of(similarity, dataset.image_of_caption)._asdict())
+
+
+def rsum_difference(first: Sequence[Path], second: Sequence[Path]) -> Difference:
+    """rSum of the runs `first` less that of the runs `second`, each a `ranks.npz` of `write_ranks`, mean over seeds."""
+    return recall_differences(_read_ranks(first), _read_ranks(second))["rsum"]
+
+
+def _read_ranks(files: Sequence[Path]) -> list[Ranks]:
+    found = []
+    for file in files:
+        with np.load(file) as ranks:
+            found.append(Ranks(**ranks))
+    return found
 
 
 def measure(directory: Path, cache: Path, descriptions: Path | None = None) -> dict[str, Any]:

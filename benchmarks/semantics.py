@@ -18,9 +18,8 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from bootstrap import rsum_difference
 from places import CACHE, FLICKR8K, ROOT
-from runs import CONFIGS, measure, summarise, train_here, write_ranks
+from runs import CONFIGS, measure, rsum_difference, summarise, train_here, write_ranks
 from semantics_data import CAPTION, NEIGHBOURS, SHUFFLED, TAGS, alone, write_descriptions
 
 RECIPE = CONFIGS / "ablation.toml"

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from model.calibration import CALIBRATION, Calibration, read_calibration
 from model.descriptions.file import Source
@@ -21,6 +21,7 @@ from model.manifest import (
     verify_files,
     write_text_atomically,
 )
+from model.origins import CheckpointReference, ImportReference
 from model.preprocess import Preprocessing
 
 MODEL_FORMAT = "aahr-model/3"
@@ -48,18 +49,6 @@ _EXPECTED = "a model directory, as `aahr export` writes it"
 
 ImageInput = Literal["pixels", "regions"]
 Precision = Literal["fp32", "fp16", "int8"]
-
-
-class CheckpointReference(BaseModel):
-    """The checkpoint that a model was exported from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sha256: str
-    epoch: int
-    step: int
-    seed: int
-    config_sha256: str
 
 
 class SemanticsReference(BaseModel):
@@ -92,7 +81,10 @@ class Semantics(BaseModel):
 
 
 class ModelManifest(BaseModel):
-    """What a model is, what it was made from, and the hashes of its files."""
+    """What a model is, what it was made from, and the hashes of its files.
+
+    It was made from a checkpoint of ours, or imported: exactly one of the two is there.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -107,10 +99,17 @@ class ModelManifest(BaseModel):
     text_backbone: str
     text_global_backbone: str | None = None
     semantics: SemanticsReference | None = None
-    checkpoint: CheckpointReference
+    checkpoint: CheckpointReference | None = None
+    imported: ImportReference | None = None
     evaluation: dict[str, float]
     versions: dict[str, str]
     files: dict[str, FileEntry]
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if (self.checkpoint is None) == (self.imported is None):
+            raise ValueError("a model is made from a checkpoint or imported: one of the two must be there")
+        return self
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,8 @@ def write_manifest(
     text_backbone: str,
     text_global_backbone: str | None = None,
     semantics: SemanticsReference | None = None,
-    checkpoint: CheckpointReference,
+    checkpoint: CheckpointReference | None = None,
+    imported: ImportReference | None = None,
     evaluation: Mapping[str, float],
     preprocessing: Preprocessing,
     versions: Mapping[str, str],
@@ -213,6 +213,7 @@ def write_manifest(
         text_global_backbone=text_global_backbone,
         semantics=semantics,
         checkpoint=checkpoint,
+        imported=imported,
         evaluation=dict(evaluation),
         versions=dict(versions),
         files=files,

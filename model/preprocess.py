@@ -24,6 +24,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # MPO, the JPEG of some
 Image.MAX_IMAGE_PIXELS = None
 
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_LONGEST_RESIZED = 4  # times the shortest side
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -133,11 +134,9 @@ def prepare_image(image: Image.Image, preprocessing: ImagePreprocessing) -> NDAr
     """An image as normalised pixels [3, H, W]; one that has the size already is not resampled."""
     if image.mode != "RGB":
         image = to_rgb(image)
-    size, resample = preprocessing.size, _INTERPOLATIONS[preprocessing.interpolation]
-    box = _crop_box(image.size, size) if preprocessing.resize == "crop" else (0, 0, *image.size)
-    square = image.resize((size, size), resample, box)
+    size = preprocessing.size
     pixels = np.empty((3, size, size), np.float32)
-    pixels[...] = np.asarray(square).transpose(2, 0, 1)  # [H, W, 3] to [3, H, W]
+    pixels[...] = np.asarray(_square(image, preprocessing)).transpose(2, 0, 1)  # [H, W, 3] to [3, H, W]
     pixels -= 255.0 * np.array(preprocessing.mean, np.float32).reshape(3, 1, 1)
     pixels *= 1.0 / (255.0 * np.array(preprocessing.std, np.float32).reshape(3, 1, 1))
     return pixels
@@ -210,10 +209,13 @@ class TextTokenizer:
         """
         cleaned = clean_text(text)
         encoding = self._tokenizer.encode(cleaned)
-        tokens_of: dict[int, list[int]] = {}
+        tokens_of: dict[tuple[int, int], list[int]] = {}
         for token, word in enumerate(encoding.word_ids):
-            if word is not None and encoding.attention_mask[token]:
-                tokens_of.setdefault(word, []).append(token)
+            start, end = encoding.offsets[token]
+            if word is not None and encoding.attention_mask[token] and cleaned[start:end].strip():
+                # Tokenizers that do not split a text beforehand (Gemma's, of SigLIP 2) take all of it for one word.
+                so_far = len(cleaned[:end].split())
+                tokens_of.setdefault((word, so_far), []).append(token)
         words = []
         for tokens in tokens_of.values():
             start, end = encoding.offsets[tokens[0]][0], encoding.offsets[tokens[-1]][1]
@@ -249,11 +251,24 @@ def _upright(source: Image.Image, image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _crop_box(image: tuple[int, int], size: int) -> tuple[float, float, float, float]:
-    """The part of the image that is left when its shortest side is resized to `size` and the middle is cut out.
+def _square(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
+    """An image resized to the square; a crop to the byte as the image processors of `transformers` make it.
 
-    Resizing that part alone gives the same pixels, and an image of 1 x 50,000,000 costs nothing.
+    Resizing the part that is left alone gives the same but for rounding, and is for shapes of which little is left: an
+    image of 1 x 50,000,000 costs nothing then.
     """
+    size, resample = preprocessing.size, _INTERPOLATIONS[preprocessing.interpolation]
+    if preprocessing.resize == "squash":
+        return image.resize((size, size), resample)
+    if max(image.size) > _LONGEST_RESIZED * min(image.size):
+        return image.resize((size, size), resample, _crop_box(image.size, size))
+    width, height = (int(size * side / min(image.size)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.resize((width, height), resample).crop((left, top, left + size, top + size))
+
+
+def _crop_box(image: tuple[int, int], size: int) -> tuple[float, float, float, float]:
+    """The part of the image that is left when its shortest side is resized to `size` and the middle is cut out."""
     shortest = min(image)
     box = []
     for side in image:

@@ -18,7 +18,6 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
 from model.artifact import (
-    CheckpointReference,
     ImageInput,
     ModelArtifact,
     ModelManifest,
@@ -30,6 +29,7 @@ from model.artifact import (
     write_semantics,
 )
 from model.calibration import Calibration, DirectionCalibration, Logistic, write_calibration
+from model.origins import CheckpointReference
 from model.preprocess import ImagePreprocessing, Preprocessing, TextPreprocessing
 
 COLOURS = ("red", "green", "blue", "yellow", "cyan", "magenta", "orange", "purple", "gray", "black", "white")

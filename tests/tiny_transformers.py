@@ -1,4 +1,4 @@
-"""BERT and CLIP of a few kilobytes with random weights, in directories as `transformers` keeps them."""
+"""BERT, CLIP and SigLIP of a few kilobytes with random weights, in directories as `transformers` keeps them."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,15 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipModel,
+)
 from transformers.utils import logging
 
 _SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
@@ -17,6 +25,7 @@ WORDS = (*_SPECIAL.values(), *_WORDS, "[MASK]")
 CLIP_WORDS = (*_SPECIAL.values(), "photo", *reversed(_WORDS))
 START, END = WORDS.index("[CLS]"), WORDS.index("[SEP]")
 WIDTH, PROJECTION, IMAGE_SIZE, MAX_LENGTH, CLIP_MAX_LENGTH = 32, 24, 32, 20, 18
+SIGLIP_LENGTH = 12
 
 _TOWER: dict[str, Any] = {
     "hidden_size": WIDTH,
@@ -59,6 +68,23 @@ def write_clip(directory: Path, *, seed: int = 0, projection: int = PROJECTION) 
     return _write_tokenizer(directory, CLIP_WORDS)
 
 
+def write_siglip(directory: Path, *, seed: int = 0) -> Path:
+    """A SigLIP with 4 x 4 patches of 8 pixels, whose texts are padded to 12 tokens with their last one, as SigLIP's."""
+    text = {"vocab_size": len(CLIP_WORDS), "max_position_embeddings": SIGLIP_LENGTH, "projection_size": WIDTH}
+    vision = {"image_size": IMAGE_SIZE, "patch_size": 8}
+    _write(
+        SiglipModel, SiglipConfig(text_config={**_TOWER, **text}, vision_config={**_TOWER, **vision}), directory, seed
+    )
+    preprocessor = {
+        "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "resample": 3,
+    }
+    (directory / "preprocessor_config.json").write_text(json.dumps(preprocessor), encoding="utf-8")
+    return _write_tokenizer(directory, CLIP_WORDS, model_max_length=SIGLIP_LENGTH, pad_token="[SEP]")
+
+
 def write_tokenizer(file: Path) -> None:
     """The tokenizer of BERT."""
     _tokenizer(WORDS).save(str(file))
@@ -85,7 +111,7 @@ def _write(model_class: Any, config: Any, directory: Path, seed: int) -> None:
     log.set_verbosity(verbosity)
 
 
-def _write_tokenizer(directory: Path, words: Sequence[str], **special: str) -> Path:
-    tokenizer: Any = PreTrainedTokenizerFast(tokenizer_object=_tokenizer(words), **_SPECIAL, **special)
+def _write_tokenizer(directory: Path, words: Sequence[str], **special: Any) -> Path:
+    tokenizer: Any = PreTrainedTokenizerFast(tokenizer_object=_tokenizer(words), **{**_SPECIAL, **special})
     tokenizer.save_pretrained(directory)
     return directory

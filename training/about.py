@@ -77,7 +77,12 @@ def _training_of(directory: Path) -> _Training:
 
 
 def _of_manifest(manifest: ModelManifest) -> _Training:
-    """By the names of the figures on val: fp32 has those of the whole recipe, a variant of one of its data sets."""
+    """By the names of the figures on val: fp32 has those of the whole recipe, a variant of one of its data sets.
+
+    What an imported model was trained on is not ours to know: its figures are those of the import.
+    """
+    if manifest.imported is not None:
+        return _Training((), frozenset(), frozenset(), complete=False)
     names = tuple(dict.fromkeys(key.partition("/")[0] for key in manifest.evaluation if "/" in key))
     complete = manifest.precision == "fp32" and bool(names)
     return _Training(names, frozenset(map(_plain, names)), frozenset(), complete)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -29,9 +30,16 @@ from training.data.judgments import load_judgments
 from training.data.scan import region_table
 from training.device import default_device
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
-from training.metrics import expert_tau_c
+from training.metrics import Ranks, expert_tau_c, ranks_of
 from training.network import load_backbones
 from training.protocols import check_protocol, evaluate_protocol
+
+
+class Measured(NamedTuple):
+    """What was found of a model on a split."""
+
+    metrics: dict[str, float]
+    ranks: Ranks
 
 
 def evaluate(
@@ -56,6 +64,32 @@ def evaluate(
     Raises ArtifactMissing where `directory` holds no model, DataError for data that is not in its format or not what
     the protocol is about, and UnsupportedQuery for data that the model cannot take.
     """
+    return measure(
+        directory,
+        data=data,
+        images=images,
+        split=split,
+        judgments=judgments,
+        cache=cache,
+        protocol=protocol,
+        descriptions=descriptions,
+        data_format=data_format,
+    ).metrics
+
+
+def measure(
+    directory: Path,
+    *,
+    data: Path,
+    images: Path | None,
+    split: str,
+    judgments: Path | None,
+    cache: Path,
+    protocol: str = "standard",
+    descriptions: Path | None = None,
+    data_format: FileFormat | None = None,
+) -> Measured:
+    """As `evaluate`, with the rank of each query's first positive."""
     check_protocol(protocol)
     dataset = read_split(data, images, split, data_format)
     with closing(open_embedder(directory, cache)) as embedder:
@@ -67,7 +101,7 @@ def evaluate(
     if protocol == "standard" and (directory / CALIBRATION).exists():
         calibration = read_calibration(directory, expected="a calibrated model")
         metrics |= calibration_errors(calibration, scores, positives(dataset))
-    return metrics
+    return Measured(metrics, ranks_of(scores, dataset.image_of_caption))
 
 
 def val_scores(

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+# A message has at most 2 GB; the nodes and folded constants want their part.
+MAX_BYTES_INSIDE = 1_900_000_000
+
 
 def export_graph(
     module: nn.Module,
@@ -19,7 +22,9 @@ def export_graph(
     dynamic_axes: Mapping[str, Sequence[int]],
     file: Path,
 ) -> None:
-    """Write one ONNX file, weights inside; the keys of `inputs` are the names in `module.forward` and in the graph.
+    """Write an ONNX file; the keys of `inputs` are the names in `module.forward` and in the graph.
+
+    The weights lie inside it, or in FILE.data where they are more than a protobuf message holds.
 
     Example tensors should be at least 2 long at every dynamic axis: the exporter takes 0 and 1 for special sizes.
     """
@@ -36,7 +41,11 @@ def export_graph(
         assert program is not None  # only the exporter without dynamo returns None
         _name_outputs(program.model.graph, outputs)
         _forget_tracing(program.model.graph)
-        program.save(file, external_data=False)
+        program.save(file, external_data=_bytes_of(module) > MAX_BYTES_INSIDE)
+
+
+def _bytes_of(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 def _forget_tracing(graph: Any) -> None:
@@ -64,12 +73,14 @@ def _name_outputs(graph: Any, names: Sequence[str]) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's deprecations of its own parts and its lines about torchvision, which is not used here."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

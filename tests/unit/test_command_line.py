@@ -25,13 +25,14 @@ OPTIONS = {
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {
         *("directory", "--data", "--format", "--images", "--split", "--judgments", "--descriptions", "--json"),
-        *("--cache", "--protocol"),
+        *("--cache", "--protocol", "--against"),
     },
     "calibrate": {"directory", "--data", "--format", "--images", "--descriptions", "--cache"},
     "export": {
         *("checkpoint", "--out", "--precision", "--check", "--data", "--images", "--descriptions", "--describer"),
         "--cache",
     },
+    "import": {"directory", "--out", "--name", "--precision", "--check", "--data", "--images"},
     "describe": {
         *("--images", "--with", "--out", "--data", "--split", "--per", "--reference-captions", "--jobs", "--overwrite"),
         *("--describer", "--endpoint", "--model", "--key-env", "--temperature", "--max-tokens", "--image-side"),

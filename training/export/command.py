@@ -10,12 +10,10 @@ from rich.console import Console
 
 from model.artifact import (
     GLOBAL_TOKENIZER,
-    IMAGE_GRAPH,
     SENTENCE_GRAPH,
     SENTENCE_TOKENIZER,
     TEXT_GRAPH,
     TOKENIZER,
-    CheckpointReference,
     Precision,
     Semantics,
     SemanticsReference,
@@ -24,12 +22,12 @@ from model.artifact import (
 )
 from model.calibration import CALIBRATION
 from model.manifest import published_directory
+from model.origins import CheckpointReference
 from training.checkpoint import Checkpoint, library_versions, open_checkpoint
 from training.export.describers import write_describer
 from training.export.parity import check_parity
-from training.export.retention import HeldOut, held_out, refuse_loss
+from training.export.retention import HeldOut, held_out, refuse_loss, write_variant
 from training.export.towers import Towers, load_towers, write_graphs
-from training.export.variants import write_fp16, write_int8
 
 
 def export(
@@ -82,15 +80,7 @@ def _write_variant(
 ) -> str:
     expected = place.measure(exact)  # first: without data there is nothing else to do
     text_graphs = (TEXT_GRAPH,) if towers.sentence is None else (TEXT_GRAPH, SENTENCE_GRAPH)
-    if precision == "fp16":
-        for graph in (IMAGE_GRAPH, *text_graphs):
-            write_fp16(exact / graph, staging / graph)
-    else:
-        preprocessing = towers.backbones.image.preprocessing
-        calibration = [] if preprocessing is None else place.calibration(preprocessing)
-        write_int8(exact / IMAGE_GRAPH, staging / IMAGE_GRAPH, calibration)
-        for graph in text_graphs:
-            write_int8(exact / graph, staging / graph)
+    write_variant(exact, staging, precision, text_graphs, place, towers.backbones.image.preprocessing)
     _write_metadata(staging, checkpoint, towers, precision, {})
     measured = place.measure(staging)
     refuse_loss(expected, measured, precision)

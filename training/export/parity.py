@@ -30,7 +30,12 @@ def check_parity(directory: Path, towers: Towers, check: Path | None) -> float:
     Images of the folder `check` and captions beside them (`*.txt`) are compared, else a few drawn scenes. Raises
     TrainingError where a cosine is below 0.9999.
     """
-    smallest = float(np.concatenate(_cosines_of_both(directory, towers, check)).min())
+    return smallest_cosine(np.concatenate(_cosines_of_both(directory, towers, check)))
+
+
+def smallest_cosine(found: Floats) -> float:
+    """The smallest of the cosines with torch; raises TrainingError where it is below 0.9999."""
+    smallest = float(found.min())
     if not smallest >= MIN_COSINE:  # nor where a cosine is not a number
         raise TrainingError(
             f"the exported graphs differ from torch: smallest cosine {smallest:.6f}, at least {MIN_COSINE} is "
@@ -49,19 +54,19 @@ def draw_examples(count: int) -> tuple[list[Image.Image], list[str]]:
 
 
 def _cosines_of_both(directory: Path, towers: Towers, check: Path | None) -> tuple[Floats, Floats]:
-    images, captions = draw_examples(CHECKED_ITEMS) if check is None else _examples(check)
+    images, captions = examples(check)
     backbones = towers.backbones
     tokens = backbones.read_tokenizer()(captions)
     described = _semantics_by_torch(towers, captions)
     with Runtime.load(load_model_artifact(directory, verify=False)) as runtime:
-        text = _cosines(runtime.encode_tokens(tokens), _texts_by_torch(towers, tokens))
+        text = cosines(runtime.encode_tokens(tokens), _texts_by_torch(towers, tokens))
         if backbones.image.preprocessing is None:
-            return text, _cosines(*_regions_both_ways(runtime, towers))
+            return text, cosines(*_regions_both_ways(runtime, towers))
         pixels = prepare_images(images, backbones.image.preprocessing)
         semantics = None if described is None else described[np.arange(len(pixels)) % len(described)]
         with torch.inference_mode():
             expected = towers.image(torch.from_numpy(pixels), semantics)[0].numpy()
-        return text, _cosines(runtime.encode_pixels(pixels, None if semantics is None else semantics.numpy()), expected)
+        return text, cosines(runtime.encode_pixels(pixels, None if semantics is None else semantics.numpy()), expected)
 
 
 def _texts_by_torch(towers: Towers, tokens: Tokens) -> Floats:
@@ -100,14 +105,17 @@ def _regions_both_ways(runtime: Runtime, towers: Towers) -> tuple[Floats, Floats
     return runtime.encode_regions(cells.numpy(), mask.numpy(), global_features.numpy()), expected
 
 
-def _cosines(first: Floats, second: Floats) -> Floats:
+def cosines(first: Floats, second: Floats) -> Floats:
+    """Of each row of one [n, D] with that of the other, to [n]."""
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    cosines: Floats = (first * second).sum(axis=1) / norms
-    return cosines
+    found: Floats = (first * second).sum(axis=1) / norms
+    return found
 
 
-def _examples(check: Path) -> tuple[list[Image.Image], list[str]]:
-    """Images and captions of the given folder."""
+def examples(check: Path | None) -> tuple[list[Image.Image], list[str]]:
+    """Images and captions of the given folder; drawn ones where there is none. Raises DataError without an image."""
+    if check is None:
+        return draw_examples(CHECKED_ITEMS)
     suffixes = {f".{name.lower()}" for name in FORMATS} | {".jpg"}
     paths = sorted(path for path in check.rglob("*") if path.suffix.lower() in suffixes)[:CHECKED_ITEMS]
     captions = [line for path in sorted(check.rglob("*.txt")) for line in path.read_text("utf-8").splitlines() if line]

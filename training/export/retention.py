@@ -1,13 +1,14 @@
 """What a variant keeps of the fp32 graphs on val: where the data lies, the figures, and the refusal."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact import IMAGE_GRAPH, Precision
 from model.errors import DataError, InvalidInput, TrainingError
 from model.preprocess import ImagePreprocessing, decode_image, prepare_image
 from training.config import TrainingConfig
@@ -15,6 +16,7 @@ from training.data.formats import FileFormat, read_split
 from training.data.sources import drawn_scenes
 from training.evaluate import evaluate
 from training.export.parity import draw_examples
+from training.export.variants import write_fp16, write_int8
 
 MAX_RSUM_DROP = 1.0
 CALIBRATION_IMAGES = 64
@@ -104,6 +106,28 @@ def held_out(
         return HeldOut(name, directory / "scenes.json", directory / "images", cache, described)
     assert source.source is not None  # the recipe was checked
     return HeldOut(name, source.source, images or source.images, cache, described, own_format)
+
+
+def write_variant(
+    exact: Path,
+    staging: Path,
+    precision: Precision,
+    text_graphs: Sequence[str],
+    place: HeldOut,
+    preprocessing: ImagePreprocessing | None,
+) -> None:
+    """The image graph and the named text graphs of a folder in fp16 or int8, in another folder.
+
+    int8 reads its ranges from training images of `place`; without `preprocessing`, a model of regions, it needs none.
+    """
+    if precision == "fp16":
+        for graph in (IMAGE_GRAPH, *text_graphs):
+            write_fp16(exact / graph, staging / graph)
+        return
+    calibration = [] if preprocessing is None else place.calibration(preprocessing)
+    write_int8(exact / IMAGE_GRAPH, staging / IMAGE_GRAPH, calibration)
+    for graph in text_graphs:
+        write_int8(exact / graph, staging / graph)
 
 
 def refuse_loss(exact: Mapping[str, float], variant: Mapping[str, float], precision: str) -> None:

@@ -1,15 +1,13 @@
 """CLIP's two encoders, each with its embedding as the global feature (Radford et al., ICML 2021)."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
-from model.errors import ConfigError
 from model.nn.backbones.base import ImageBackbone, TextBackbone, all_valid
+from model.nn.backbones.preprocessor import read_image_preprocessing
 from model.nn.backbones.pretrained import (
     TOKENIZER,
     find_directory,
@@ -18,13 +16,11 @@ from model.nn.backbones.pretrained import (
     required_file,
 )
 from model.nn.features import LocalFeatures
-from model.preprocess import ImagePreprocessing, TextPreprocessing
+from model.preprocess import TextPreprocessing
 
 HUB_ID = "openai/clip-vit-base-patch32"
 EMBEDDING = "clip-embedding"
 TEXT, TEXT_EMBEDDING = "clip-text", "clip-text-embedding"
-PREPROCESSOR = "preprocessor_config.json"
-_RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
 class ClipImage(ImageBackbone):
@@ -39,7 +35,7 @@ class ClipImage(ImageBackbone):
             local_dimension=int(config.hidden_size),
             global_dimension=int(config.projection_dim),
         )
-        self.preprocessing = _read_preprocessing(directory, int(config.image_size))
+        self.preprocessing = read_image_preprocessing(directory, int(config.image_size), "clip")
         self.network = network
 
     def forward(self, pixels: Tensor) -> LocalFeatures:
@@ -56,7 +52,7 @@ class ClipEmbedding(ImageBackbone):
         network: Any = load_pretrained(CLIPVisionModelWithProjection, directory)
         width = int(network.config.projection_dim)
         super().__init__(EMBEDDING, fingerprint_of_directory(directory), local_dimension=width, global_dimension=width)
-        self.preprocessing = _read_preprocessing(directory, int(network.config.image_size))
+        self.preprocessing = read_image_preprocessing(directory, int(network.config.image_size), "clip")
         self.network = network
 
     def forward(self, pixels: Tensor) -> LocalFeatures:
@@ -120,30 +116,3 @@ def load_clip_text(path: Path | None) -> ClipText:
 def load_clip_text_embedding(path: Path | None) -> ClipTextEmbedding:
     """The embedding of CLIP's text encoder, of ViT-B/32 where no directory is given."""
     return ClipTextEmbedding(find_directory(TEXT_EMBEDDING, path, HUB_ID))
-
-
-def _read_preprocessing(directory: Path, image_size: int) -> ImagePreprocessing:
-    """What CLIP's own image processor does, refused where ours would do something else."""
-    file = required_file(directory, PREPROCESSOR, "clip")
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        sizes = {_side(settings["size"], "shortest_edge"), _side(settings["crop_size"], "height"), image_size}
-        preprocessing = ImagePreprocessing(
-            size=image_size,
-            mean=settings["image_mean"],
-            std=settings["image_std"],
-            resize="crop",
-            interpolation=_RESAMPLING[settings["resample"]],
-        )
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise ConfigError(f"{file} is not the configuration of CLIP's image processor: {error!r:.120}") from error
-    if len(sizes) > 1:
-        raise ConfigError(
-            f"{file} resizes and crops to {sorted(sizes)}; only one size, the model's {image_size}, is known"
-        )
-    return preprocessing
-
-
-def _side(size: Any, key: str) -> int:
-    """Older files hold the number itself."""
-    return int(size[key] if isinstance(size, dict) else size)

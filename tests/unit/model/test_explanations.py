@@ -70,7 +70,8 @@ def test_the_seen_part_is_what_the_pixels_come_from(size: tuple[int, int]) -> No
     box = (part.left * width, part.top * height, (part.left + part.width) * width, (part.top + part.height) * height)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8))
     expected = np.asarray(image.resize((10, 10), Image.Resampling.BILINEAR, box)).transpose(2, 0, 1) / 255
-    np.testing.assert_allclose(prepare_image(image, how), expected, atol=1e-5)
+    # The whole image is resized and then cut, which rounds a few values the other way.
+    np.testing.assert_allclose(prepare_image(image, how), expected, atol=1.01 / 255)
     assert seen_part(size, how.model_copy(update={"resize": "squash"})) == (0, 0, 1, 1)
 
 
