@@ -133,7 +133,7 @@ def test_the_installed_service_answers(installed: Installed, gallery: BuiltGalle
         request = urllib.request.Request(f"{url}/search", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert json.load(answer)["results"][0]["uri"] == IMAGES["blue"]
-        for page in ("/", "/web/search.js", "/web/search.css", "/docs"):
+        for page in ("/", "/web/main.js", "/web/base.css", "/docs"):
             with urllib.request.urlopen(url + page, timeout=30) as answer:
                 assert answer.status == 200
 
