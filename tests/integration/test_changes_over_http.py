@@ -13,7 +13,7 @@ import httpx2
 from index.items import image_item_id
 from model.errors import ArtifactBusy
 from tests.galleries import build_gallery, image_bytes, write_image
-from tests.servers import served
+from tests.servers import eventually, served
 
 
 def encoded(colour: str) -> str:
@@ -93,9 +93,10 @@ def test_a_rebuild_and_changes_wait_for_each_other(tmp_path: Path) -> None:
         changing = threading.Thread(target=change, args=(client,))
         changing.start()
         try:
-            for colour in ("magenta", "purple"):
+            for number, colour in enumerate(("magenta", "purple")):
                 write_image(gallery.images / f"{colour}.jpg", colour)
                 publish_patiently(gallery.publish)
+                eventually(lambda wanted=number + 2: len(statuses) >= wanted, "changes go on")  # type: ignore[misc]
         finally:
             done.set()
             changing.join()
