@@ -58,10 +58,15 @@ def test_descriptions_travel_with_their_records_and_a_foreign_describer_is_refus
     file = write_descriptions(tmp_path / "descriptions.jsonl", bare.images_root, texts)
     source, settings = described(bare, file, model.manifest), Settings(shard_records=SHARD, engine=RayTasks(cores=1))
     here = contents(embed_source(source, model, tmp_path / "here", Settings(shard_records=SHARD)))
-    assert contents(embed_source(source, model, tmp_path / "there", settings)) == here
     said = r"cannot describe images as tags with prompt f{16} does; .* give --descriptions"
-    with pytest.raises(ConfigError, match=said):
-        embed_source(bare, model, tmp_path / "work", settings, describer=ColourDescriber())
+    # One cluster for both: starting one takes seconds, and now and then Ray waits in vain for its own server.
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        assert contents(embed_source(source, model, tmp_path / "there", settings)) == here
+        with pytest.raises(ConfigError, match=said):
+            embed_source(bare, model, tmp_path / "work", settings, describer=ColourDescriber())
+    finally:
+        ray.shutdown()
 
 
 def test_an_error_of_a_worker_is_raised_here_and_a_cluster_that_was_there_stays(
