@@ -8,15 +8,15 @@ Errors are printed as one line, with exit status 2.
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from cli_data import CACHE
 from cli_data import app as data_app
 from cli_describe import describe
 from cli_doctor import EXTRA_OF, doctor, how_to_install
 from cli_index import app as index_app
+from cli_options import CACHE, Cache, DataFormat
 from model.errors import AahrError
 
 Descriptions = Annotated[
@@ -57,7 +57,7 @@ def train(
         list[str] | None, typer.Option("--set", help="Override a setting of the recipe: key=value. Repeatable.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue the run in the run directory.")] = False,
-    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+    cache: Cache = CACHE,
 ) -> None:
     """Train a model from a recipe. The checkpoint with the best val score is saved to RUN/best."""
     from training.config import load_config
@@ -82,7 +82,7 @@ def average(
         list[float] | None,
         typer.Option("--share", help="Weight of the second checkpoint, 0 to 1; repeat to try several."),
     ] = None,
-    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+    cache: Cache = CACHE,
 ) -> None:
     """Average the parameters of two runs, with the weight that scores best on val."""
     from training.average import average as average_checkpoints
@@ -99,10 +99,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder with the images; not needed for a model that takes regions.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split to evaluate: train, val or test.")] = "test",
-    data_format: Annotated[
-        Literal["karpathy", "scan", "n24news", "rsitmd"] | None,
-        typer.Option("--format", help="Format of --data; default: scan for a directory, karpathy for a file."),
-    ] = None,
+    data_format: DataFormat = None,
     protocol: Annotated[
         str, typer.Option(help="What to measure: standard, scenes, coco-1k, coco-5k or eccv-caption.")
     ] = "standard",
@@ -115,21 +112,21 @@ def evaluate(
         typer.Option(help="Another checkpoint or model, to compare by a paired bootstrap over the queries."),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
-    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+    cache: Cache = CACHE,
 ) -> None:
     """Measure image-to-text and text-to-image retrieval, and say whether the model was trained on such data."""
     from training.about import describe_evaluation
     from training.comparison import compare, show_comparison
     from training.evaluate import evaluate as evaluate_directory
     from training.evaluate import show_metrics
+    from training.evaluation_data import EvaluationData
 
-    about = describe_evaluation(directory, data=data, images=images, split=split, data_format=data_format)
-    settings: dict[str, Any] = {"data": data, "images": images, "split": split, "judgments": judgments, "cache": cache}
-    settings |= {"protocol": protocol, "descriptions": descriptions, "data_format": data_format}
+    on = EvaluationData(data, images, split, judgments, protocol, descriptions, data_format)
+    about = describe_evaluation(directory, on)
     if against is None:
-        show_metrics(evaluate_directory(directory, **settings), about, json_file)
+        show_metrics(evaluate_directory(directory, on, cache), about, json_file)
     else:
-        show_comparison(compare(directory, against, **settings), about, against, json_file)
+        show_comparison(compare(directory, against, on, cache), about, against, json_file)
 
 
 @app.command()
@@ -137,19 +134,16 @@ def calibrate(
     directory: Annotated[Path, typer.Argument(help="Checkpoint from `aahr train`, or model from `aahr export`.")],
     data: Annotated[Path, typer.Option(help="File of captions, or directory of files; its val split is taken.")],
     images: Annotated[Path | None, typer.Option(help="Folder with the images.")] = None,
-    data_format: Annotated[
-        Literal["karpathy", "scan", "n24news", "rsitmd"] | None,
-        typer.Option("--format", help="Format of --data; default: scan for a directory, karpathy for a file."),
-    ] = None,
+    data_format: DataFormat = None,
     descriptions: Descriptions = None,
-    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+    cache: Cache = CACHE,
 ) -> None:
     """Fit match probabilities to the scores on val, and put them into the checkpoint or model."""
     from training.calibrate import calibrate as calibrate_directory
+    from training.evaluation_data import EvaluationData
 
-    for line in calibrate_directory(
-        directory, data=data, images=images, cache=cache, descriptions=descriptions, data_format=data_format
-    ):
+    on = EvaluationData(data, images, "val", descriptions=descriptions, data_format=data_format)
+    for line in calibrate_directory(directory, on, cache):
         typer.echo(line)
 
 
@@ -170,7 +164,7 @@ def export(
     describer: Annotated[
         Path | None, typer.Option(help="Folder of the describer of a model with semantics, to go with it.")
     ] = None,
-    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+    cache: Cache = CACHE,
 ) -> None:
     """Export a checkpoint to ONNX, with everything that indexing and serving need.
 

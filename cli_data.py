@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-CACHE = Path.home() / ".cache" / "aahr"
+from cli_options import CACHE, Cache
 
 app = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
 
@@ -31,7 +31,7 @@ def data_clip(
     directory: Annotated[Path, typer.Argument(help="Directory in SCAN's format, with id_mapping.json.")],
     images: Annotated[Path, typer.Option(help="Folder with the raw images.")],
     clip: Annotated[Path, typer.Option(help="Directory of CLIP ViT-B/32 in the format of transformers.")],
-    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+    cache: Cache = CACHE,
 ) -> None:
     """Compute the missing CLIP embeddings of images, and save them as {split}_clip.npy next to their regions."""
     from training.data.scan import write_clip_features
@@ -45,7 +45,7 @@ def data_neighbours(
     captions: Annotated[Path, typer.Argument(help="Captions in Karpathy's JSON format; the train split is taken.")],
     images: Annotated[Path, typer.Option(help="Folder with the images.")],
     out: Annotated[Path, typer.Option(help="Folder for the describer, which `aahr describe` takes.")],
-    cache: Annotated[Path, typer.Option(help="Cache for features of frozen backbones.")] = CACHE,
+    cache: Cache = CACHE,
 ) -> None:
     """Make a describer out of training images: it describes an image by what was written of those like it."""
     from training.data.karpathy import load_karpathy

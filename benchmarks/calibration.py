@@ -13,7 +13,8 @@ import numpy as np
 
 from model.calibration import read_calibration
 from training.calibration import calibration_errors, positives
-from training.evaluate import val_scores
+from training.evaluate import score_pairs
+from training.evaluation_data import EvaluationData
 
 DRAWS = 10
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "aahr")
     given = parser.parse_args()
     calibration = read_calibration(given.directory, expected="a calibrated model")
-    dataset, scores = val_scores(given.directory, data=given.data, images=given.images, cache=given.cache)
+    dataset, scores = score_pairs(given.directory, EvaluationData(given.data, given.images, "val"), given.cache)
     right, generator = positives(dataset), np.random.default_rng(0)
     print("| images | captions | text to image | image to text |\n|---:|---:|---:|---:|")
     for size in (100, 300, 500, len(dataset)):

@@ -17,6 +17,7 @@ from model.descriptions import read_descriptions
 from training.config import load_config
 from training.data.karpathy import load_karpathy
 from training.evaluate import evaluate, open_embedder
+from training.evaluation_data import EvaluationData
 from training.metrics import Difference, Ranks, ranks_of, recall_differences
 from training.train import train
 
@@ -75,15 +76,14 @@ def _read_ranks(files: Sequence[Path]) -> list[Ranks]:
 
 def measure(directory: Path, cache: Path, descriptions: Path | None = None) -> dict[str, Any]:
     """Test metrics on Flickr8k of the best checkpoint of a run, its val metrics, its epoch and the run's seconds."""
-    test = evaluate(
-        directory / "best",
-        data=FLICKR8K / "dataset_flickr8k.json",
-        images=FLICKR8K / "images",
-        split="test",
-        judgments=FLICKR8K / "expert_judgments.csv",
-        cache=cache,
+    on = EvaluationData(
+        FLICKR8K / "dataset_flickr8k.json",
+        FLICKR8K / "images",
+        "test",
+        FLICKR8K / "expert_judgments.csv",
         descriptions=descriptions,
     )
+    test = evaluate(directory / "best", on, cache)
     lines = _metrics(directory)
     best = max(lines, key=lambda line: line["val"]["flickr8k/rsum"])
     return {"test": test, "val": best["val"], "epoch": best["epoch"], "seconds": lines[-1]["seconds"]}

@@ -9,7 +9,7 @@ from typing import Literal
 from model.artifact import ModelManifest, load_model_artifact
 from training.checkpoint import is_exported, open_checkpoint
 from training.config import DataConfig
-from training.data.formats import FileFormat, read_split
+from training.evaluation_data import EvaluationData
 
 Domain = Literal["in-domain", "zero-shot", "unknown"]
 
@@ -54,20 +54,18 @@ class _Training:
     complete: bool
 
 
-def describe_evaluation(
-    directory: Path, *, data: Path, images: Path | None, split: str, data_format: FileFormat | None = None
-) -> About:
+def describe_evaluation(directory: Path, on: EvaluationData) -> About:
     """What `training.evaluate.evaluate` with the same arguments measures; reads the captions, but loads no model.
 
     Raises ArtifactMissing and ArtifactCorrupt for a directory without a model, and DataError as `read_split` does.
     """
-    dataset = read_split(data, images, split, data_format)
-    name = _folder_name(data) if data_format == "scan" or (data_format is None and data.is_dir()) else dataset.name
-    name = name.removesuffix(f" {split}")
+    dataset, data = on.read(), on.data
+    in_scan_format = on.data_format == "scan" or (on.data_format is None and data.is_dir())
+    name = (_folder_name(data) if in_scan_format else dataset.name).removesuffix(f" {on.split}")
     training = _training_of(directory)
     own = _plain(name) in training.names or data.resolve() in training.files
     domain: Domain = "in-domain" if own else "zero-shot" if training.complete else "unknown"
-    return About(name, split, len(dataset), len(dataset.captions), training.labels, domain)
+    return About(name, on.split, len(dataset), len(dataset.captions), training.labels, domain)
 
 
 def _training_of(directory: Path) -> _Training:

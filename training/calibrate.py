@@ -9,27 +9,17 @@ from model.manifest import MANIFEST, describe_files, published_directory, read_m
 from training.calibration import TOP, best_pairs, positives
 from training.calibration import calibrate as fitted
 from training.checkpoint import CheckpointManifest, is_exported
-from training.data.formats import FileFormat
-from training.evaluate import val_scores
+from training.evaluate import score_pairs
+from training.evaluation_data import EvaluationData
 
 
-def calibrate(
-    directory: Path,
-    *,
-    data: Path,
-    images: Path | None,
-    cache: Path,
-    descriptions: Path | None = None,
-    data_format: FileFormat | None = None,
-) -> list[str]:
-    """Fit both directions on the val split, and put them into the directory in one rename; says what was found.
+def calibrate(directory: Path, on: EvaluationData, cache: Path) -> list[str]:
+    """Fit both directions on a split, which should be val, and put them into the directory in one rename.
 
-    An earlier calibration is replaced; the model's id stays, and with it every index. Raises DataError for data that
-    cannot be calibrated on, and what `aahr evaluate` raises.
+    Returns what was found, in lines for people. An earlier calibration is replaced; the model's id stays, and with it
+    every index. Raises DataError for data that cannot be calibrated on, and what `aahr evaluate` raises.
     """
-    dataset, scores = val_scores(
-        directory, data=data, images=images, cache=cache, descriptions=descriptions, data_format=data_format
-    )
+    dataset, scores = score_pairs(directory, on, cache)
     right = positives(dataset)
     calibration = Calibration(
         data=dataset.name,

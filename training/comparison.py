@@ -1,7 +1,7 @@
 """`aahr evaluate A --against B`: two models on the same queries, and whether their difference is more than chance."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from model.errors import ConfigError
 from model.manifest import write_text_atomically
 from training.about import About
 from training.checkpoint import is_exported, open_checkpoint
-from training.data.formats import FileFormat
-from training.evaluate import Measured, measure
+from training.evaluate import measure
+from training.evaluation_data import EvaluationData
 from training.metrics import Difference, recall_differences
 
 
@@ -26,45 +26,21 @@ class Comparison(NamedTuple):
     differences: dict[str, Difference]
 
 
-def compare(
-    directory: Path,
-    against: Path,
-    *,
-    data: Path,
-    images: Path | None,
-    split: str,
-    judgments: Path | None,
-    cache: Path,
-    protocol: str = "standard",
-    descriptions: Path | None = None,
-    data_format: FileFormat | None = None,
-) -> Comparison:
+def compare(directory: Path, against: Path, on: EvaluationData, cache: Path) -> Comparison:
     """The recalls and rSum of two models, each a checkpoint or an exported or imported model.
 
-    `descriptions` go to those of the two that fuse semantics. Raises ConfigError for another protocol than "standard",
+    Descriptions go to those of the two that fuse semantics. Raises ConfigError for another protocol than "standard",
     and as `training.evaluate.evaluate`.
     """
-    if protocol != "standard":
+    if on.protocol != "standard":
         raise ConfigError(
-            f"models are compared by protocol standard, not {protocol!r}: leave out --against, or --protocol"
+            f"models are compared by protocol standard, not {on.protocol!r}: leave out --against, or --protocol"
         )
-
-    def found(model: Path, described: Path | None) -> Measured:
-        return measure(
-            model,
-            data=data,
-            images=images,
-            split=split,
-            judgments=judgments,
-            cache=cache,
-            descriptions=described,
-            data_format=data_format,
-        )
-
+    undescribed = replace(on, descriptions=None)
     fusing = [_fuses_semantics(model) for model in (directory, against)]
     # Where neither takes descriptions, the first says so.
-    own = found(directory, descriptions if fusing[0] or not any(fusing) else None)
-    other = found(against, descriptions if fusing[1] else None)
+    own = measure(directory, on if fusing[0] or not any(fusing) else undescribed, cache)
+    other = measure(against, on if fusing[1] else undescribed, cache)
     return Comparison(own.metrics, other.metrics, recall_differences([own.ranks], [other.ranks]))
 
 

@@ -217,7 +217,7 @@ def parse_config(tree: dict[str, Any], source: str) -> TrainingConfig:
 
 
 def _find_recipe(path: Path) -> Path:
-    """A bare name that is no file is one of the recipes that are installed with this package."""
+    """A bare name is that of a recipe installed with this package, unless there is such a file."""
     shipped = _SHIPPED / f"{path}.toml"
     return shipped if path.name == str(path) and not path.exists() and shipped.is_file() else path
 

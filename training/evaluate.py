@@ -25,11 +25,11 @@ from training.calibration import calibration_errors, positives
 from training.checkpoint import is_exported, load_network, open_checkpoint
 from training.data.dataset import ImageTextDataset
 from training.data.described import descriptions_of_images, refuse_undescribed
-from training.data.formats import FileFormat, read_split
 from training.data.judgments import load_judgments
 from training.data.scan import region_table
 from training.device import default_device
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
+from training.evaluation_data import EvaluationData
 from training.metrics import Ranks, expert_tau_c, ranks_of
 from training.network import load_backbones
 from training.protocols import check_protocol, evaluate_protocol
@@ -42,81 +42,38 @@ class Measured(NamedTuple):
     ranks: Ranks
 
 
-def evaluate(
-    directory: Path,
-    *,
-    data: Path,
-    images: Path | None,
-    split: str,
-    judgments: Path | None,
-    cache: Path,
-    protocol: str = "standard",
-    descriptions: Path | None = None,
-    data_format: FileFormat | None = None,
-) -> dict[str, float]:
-    """What a protocol measures of a checkpoint or exported model on one split, and `expert_tau_c` where judgments are.
+def evaluate(directory: Path, on: EvaluationData, cache: Path) -> dict[str, float]:
+    """What the protocol measures of a checkpoint or exported model, and `expert_tau_c` where judgments are.
 
     Of a calibrated model the standard protocol measures the expected calibration errors too, in hundredths.
-
-    Without a `data_format`, `data` is a file in Karpathy's format or a directory in SCAN's. `descriptions` are those of
-    the images, for a model that fuses semantics: without them every description is taken for missing.
 
     Raises ArtifactMissing where `directory` holds no model, DataError for data that is not in its format or not what
     the protocol is about, and UnsupportedQuery for data that the model cannot take.
     """
-    return measure(
-        directory,
-        data=data,
-        images=images,
-        split=split,
-        judgments=judgments,
-        cache=cache,
-        protocol=protocol,
-        descriptions=descriptions,
-        data_format=data_format,
-    ).metrics
+    return measure(directory, on, cache).metrics
 
 
-def measure(
-    directory: Path,
-    *,
-    data: Path,
-    images: Path | None,
-    split: str,
-    judgments: Path | None,
-    cache: Path,
-    protocol: str = "standard",
-    descriptions: Path | None = None,
-    data_format: FileFormat | None = None,
-) -> Measured:
+def measure(directory: Path, on: EvaluationData, cache: Path) -> Measured:
     """As `evaluate`, with the rank of each query's first positive."""
-    check_protocol(protocol)
-    dataset = read_split(data, images, split, data_format)
+    check_protocol(on.protocol)
+    dataset = on.read()
     with closing(open_embedder(directory, cache)) as embedder:
-        image_embeddings = _image_embeddings(embedder, directory, dataset, data, images, split, descriptions, cache)
+        image_embeddings = _image_embeddings(embedder, directory, dataset, on, cache)
         scores = image_embeddings @ embedder.texts(dataset.captions).T
-        metrics = evaluate_protocol(protocol, scores, dataset, data)
-        if judgments is not None:
-            metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, judgments)
-    if protocol == "standard" and (directory / CALIBRATION).exists():
+        metrics = evaluate_protocol(on.protocol, scores, dataset, on.data)
+        if on.judgments is not None:
+            metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, on.judgments)
+    if on.protocol == "standard" and (directory / CALIBRATION).exists():
         calibration = read_calibration(directory, expected="a calibrated model")
         metrics |= calibration_errors(calibration, scores, positives(dataset))
     return Measured(metrics, ranks_of(scores, dataset.image_of_caption))
 
 
-def val_scores(
-    directory: Path,
-    *,
-    data: Path,
-    images: Path | None,
-    cache: Path,
-    descriptions: Path | None = None,
-    data_format: FileFormat | None = None,
-) -> tuple[ImageTextDataset, Floats]:
-    """The val split, and the cosine of each of its images with each of its captions [N, M]; raises as `evaluate`."""
-    dataset = read_split(data, images, "val", data_format)
+def score_pairs(directory: Path, on: EvaluationData, cache: Path) -> tuple[ImageTextDataset, Floats]:
+    """The split, and the cosine of each of its images with each of its captions [N, M]; raises as `evaluate`."""
+    dataset = on.read()
     with closing(open_embedder(directory, cache)) as embedder:
-        found = _image_embeddings(embedder, directory, dataset, data, images, "val", descriptions, cache)
+        found = _image_embeddings(embedder, directory, dataset, on, cache)
         return dataset, found @ embedder.texts(dataset.captions).T
 
 
@@ -144,30 +101,23 @@ def open_embedder(directory: Path, cache: Path) -> Embedder:
 
 
 def _image_embeddings(
-    embedder: Embedder,
-    directory: Path,
-    dataset: ImageTextDataset,
-    data: Path,
-    images: Path | None,
-    split: str,
-    descriptions: Path | None,
-    cache: Path,
+    embedder: Embedder, directory: Path, dataset: ImageTextDataset, on: EvaluationData, cache: Path
 ) -> Floats:
     """Embeddings [N, D] of the images of a split."""
-    described = None if descriptions is None else _described(dataset, images or data, descriptions)
-    _refuse_unsupported(embedder, directory, data, images)
+    described = None if on.descriptions is None else _described(dataset, on.images or on.data, on.descriptions)
+    _refuse_unsupported(embedder, directory, on)
     if described is not None and not embedder.fuses_semantics:
         raise UnsupportedQuery(f"{directory} fuses no semantics, so that descriptions change nothing: leave them out")
     if embedder.takes_pixels:
         return embedder.images(dataset.image_paths, described)
-    regions = region_table(open_scan(data, split), images, embedder.clip, cache)
+    regions = region_table(open_scan(on.data, on.split), on.images, embedder.clip, cache)
     return embedder.regions(regions, described)
 
 
-def _refuse_unsupported(embedder: Embedder, directory: Path, data: Path, images: Path | None) -> None:
-    if embedder.takes_pixels and images is None:
-        raise UnsupportedQuery(f"{directory} takes images: say with --images where those of {data} are")
-    if not embedder.takes_pixels and not data.is_dir():
+def _refuse_unsupported(embedder: Embedder, directory: Path, on: EvaluationData) -> None:
+    if embedder.takes_pixels and on.images is None:
+        raise UnsupportedQuery(f"{directory} takes images: say with --images where those of {on.data} are")
+    if not embedder.takes_pixels and not on.data.is_dir():
         raise UnsupportedQuery(f"{directory} takes precomputed regions: give --data a directory in SCAN's format")
 
 

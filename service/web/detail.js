@@ -7,8 +7,14 @@ import { scored } from "./results.js";
 const CAPTIONS = 5;
 const SIMILAR = 8;
 
+// What the open item still waits for; of no use once another is shown or none.
+let pending = new AbortController();
+byId("detail").addEventListener("close", () => pending.abort());
+
 // `actions` is what a card can do: open, like, unlike, and `removed` after an item is gone.
 export function openDetail(hit, query, actions) {
+  pending.abort();
+  pending = new AbortController();
   const dialog = byId("detail");
   const picture = element("div", { class: "picture" });
   const image = element("img", { alt: hit.caption ?? hit.uri });
@@ -67,11 +73,12 @@ function toolbar(hit, dialog, actions, said, fail) {
 function related(hit, target, limit, draw, fail) {
   const list = element("ul", {});
   const body = { id: hit.id, target, limit: limit + (target === hit.modality ? 1 : 0), with_payload: false };
-  post("/search", body).then(({ results }) => {
+  const { signal } = pending;
+  post("/search", body, { signal }).then(({ results }) => {
     const others = results.filter((found) => found.id !== hit.id).slice(0, limit);
     list.replaceChildren(...others.map(draw));
     if (!others.length) list.closest("section").hidden = true;
-  }, fail);
+  }, (error) => { if (!signal.aborted) fail(error); });
   return list;
 }
 

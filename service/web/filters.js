@@ -7,6 +7,13 @@ export async function startFilters(query, changed) {
   byId("filters").replaceChildren(...facets.map((facet) => menu(facet, query, changed)));
 }
 
+// One listener for all menus there will ever be: they are made again with every query from the history.
+document.addEventListener("click", (event) => {
+  for (const menu of byId("filters").querySelectorAll("details[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
 function menu(facet, query, changed) {
   const short = facet.key.slice(facet.key.lastIndexOf(".") + 1);
   const title = element("span", { title: facet.key });
@@ -28,7 +35,6 @@ function menu(facet, query, changed) {
   };
   name();
   const made = element("details", { class: "menu" }, summary, element("div", { class: "options" }, ...options));
-  document.addEventListener("click", (event) => { if (!made.contains(event.target)) made.open = false; });
   made.addEventListener("keydown", (event) => { if (event.key === "Escape") { made.open = false; summary.focus(); } });
   return made;
 }

@@ -16,6 +16,7 @@ from tests.conftest import PROJECT
 from training.checkpoint import open_checkpoint
 from training.data.karpathy import load_karpathy
 from training.evaluate import evaluate
+from training.evaluation_data import EvaluationData
 from training.export import export
 from training.export.variants import write_int8
 from training.metrics import retrieval_metrics
@@ -52,14 +53,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.photographs
 def test_the_exported_default_has_the_figures_of_its_card(flickr8k: Path, exported: Path, tmp_path: Path) -> None:
-    found = evaluate(
-        exported,
-        data=flickr8k / "dataset_flickr8k.json",
-        images=flickr8k / "images",
-        split="test",
-        judgments=flickr8k / "expert_judgments.csv",
-        cache=tmp_path / "cache",
+    on = EvaluationData(
+        flickr8k / "dataset_flickr8k.json", flickr8k / "images", "test", flickr8k / "expert_judgments.csv"
     )
+    found = evaluate(exported, on, tmp_path / "cache")
     expected = card_figures()
     assert set(expected) == set(found)
     for metric, value in expected.items():

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from training.about import describe_evaluation
 from training.checkpoint import Progress, save_checkpoint
 from training.comparison import compare
 from training.evaluate import evaluate
+from training.evaluation_data import EvaluationData
 from training.importing import import_model
 from training.importing.files import open_model_directory
 from training.importing.towers import load_towers
@@ -178,11 +180,9 @@ def test_an_imported_model_is_indexed_searched_and_evaluated(imported: Imported,
     assert len(hits) == 3
     assert hits[0].score >= hits[1].score >= hits[2].score
 
-    metrics = evaluate(
-        imported.artifact, data=captions, images=folder, split="test", judgments=None, cache=index.with_name("cache")
-    )
-    assert 0 < metrics["rsum"] <= 600
-    about = describe_evaluation(imported.artifact, data=captions, images=folder, split="test")
+    on = EvaluationData(captions, folder, "test")
+    assert 0 < evaluate(imported.artifact, on, index.with_name("cache"))["rsum"] <= 600
+    about = describe_evaluation(imported.artifact, on)
     assert (about.domain, about.trained_on) == ("unknown", ())
 
 
@@ -197,15 +197,15 @@ def test_a_head_trained_on_clip_is_compared_with_the_clip_alone(
     network = build_network(config, backbones)
     save_checkpoint(place / "heads", config=config, backbones=backbones, network=network, progress=Progress(1, 1, {}))
 
-    given: dict[str, Any] = {"data": captions, "images": folder, "split": "test", "judgments": None}
-    found = compare(place / "heads", clip_artifact, cache=place / "cache", **given)
-    assert found.against == evaluate(clip_artifact, cache=place / "cache", **given)
+    on, cache = EvaluationData(captions, folder, "test"), place / "cache"
+    found = compare(place / "heads", clip_artifact, on, cache)
+    assert found.against == evaluate(clip_artifact, on, cache)
     assert found.differences["rsum"].mean == pytest.approx(found.metrics["rsum"] - found.against["rsum"])
     assert found.differences["rsum"].low <= found.differences["rsum"].mean <= found.differences["rsum"].high
-    same = compare(clip_artifact, clip_artifact, cache=place / "cache", **given)
+    same = compare(clip_artifact, clip_artifact, on, cache)
     assert set(same.differences.values()) == {(0.0, 0.0, 0.0)}
     with pytest.raises(ConfigError, match="by protocol standard, not 'scenes'"):
-        compare(clip_artifact, clip_artifact, cache=place / "cache", protocol="scenes", **given)
+        compare(clip_artifact, clip_artifact, replace(on, protocol="scenes"), cache)
 
 
 def test_int8_is_measured_on_val(place: Path, data: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_int8_is_measured_on_val(place: Path, data: tuple[Path, Path], monkeypat
     manifest = load_model_artifact(place / "int8").manifest
     assert manifest.precision == "int8"
     assert manifest.evaluation["coco/rsum"] > 0
-    assert describe_evaluation(place / "int8", data=captions, images=folder, split="test").domain == "unknown"
+    assert describe_evaluation(place / "int8", EvaluationData(captions, folder, "test")).domain == "unknown"
 
 
 def test_shards_are_read_and_a_missing_one_is_named(place: Path) -> None:

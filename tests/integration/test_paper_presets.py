@@ -26,6 +26,7 @@ from tests.tiny_transformers import write_bert, write_clip
 from training.checkpoint import open_checkpoint
 from training.data.scan import region_table, write_clip_features
 from training.evaluate import evaluate, open_embedder
+from training.evaluation_data import EvaluationData
 from training.export import MIN_COSINE
 from training.train import BEST
 
@@ -130,9 +131,7 @@ def test_sentences_are_clips_from_the_checkpoint_to_the_model(way: Way, bert: Pa
 
 
 def test_the_test_split_is_evaluated(way: Way, place: Path) -> None:
-    found = evaluate(
-        way.run / BEST, data=way.data, images=way.images, split="test", judgments=None, cache=place / "cache"
-    )
+    found = evaluate(way.run / BEST, EvaluationData(way.data, way.images, "test"), place / "cache")
     assert 0 < found["rsum"] <= 600
 
 
@@ -209,9 +208,7 @@ def test_a_sentence_finds_photographs_of_the_clip_preset(clip_preset: Way, place
 
 def test_what_a_model_cannot_take_is_said(f30k: Way, clip_preset: Way, place: Path) -> None:
     def run(way: Way, data: Path, images: Path | None) -> float:
-        return evaluate(way.artifact, data=data, images=images, split="test", judgments=None, cache=place / "cache")[
-            "rsum"
-        ]
+        return evaluate(way.artifact, EvaluationData(data, images, "test"), place / "cache")["rsum"]
 
     with pytest.raises(UnsupportedQuery, match=r"takes precomputed regions: give --data a directory in SCAN's format"):
         run(f30k, clip_preset.data, clip_preset.images)

@@ -19,6 +19,7 @@ from training.config import DataConfig, TrainingConfig
 from training.data.karpathy import load_karpathy
 from training.data.sources import drawn_scenes
 from training.evaluate import evaluate, open_embedder
+from training.evaluation_data import EvaluationData
 from training.export import command, export
 from training.export.towers import Towers
 from training.train import BEST, train
@@ -104,15 +105,8 @@ def test_descriptions_help_and_are_what_evaluation_is_given(
     found = {}
     for directory in (run / BEST, exported):
         for described in (descriptions, None):
-            found[directory.name, described is None] = evaluate(
-                directory,
-                data=data,
-                images=scenes / "images",
-                split="val",
-                judgments=None,
-                cache=cache,
-                descriptions=described,
-            )["rsum"]
+            on = EvaluationData(data, scenes / "images", "val", descriptions=described)
+            found[directory.name, described is None] = evaluate(directory, on, cache)["rsum"]
     assert found[BEST, False] > found[BEST, True] + 20
     assert found["model", False] == pytest.approx(found[BEST, False], abs=1)
     assert found["model", True] == pytest.approx(found[BEST, True], abs=1)
@@ -174,16 +168,9 @@ def test_descriptions_for_a_model_without_semantics_are_refused(
 ) -> None:
     plain = workplace / "plain"
     train(scenes_recipe("vse", SCENES, "epochs=1", "batch.flips=false"), plain, cache)
+    on = EvaluationData(scenes / "scenes.json", scenes / "images", "val", descriptions=descriptions)
     with pytest.raises(UnsupportedQuery, match="fuses no semantics"):
-        evaluate(
-            plain / BEST,
-            data=scenes / "scenes.json",
-            images=scenes / "images",
-            split="val",
-            judgments=None,
-            cache=cache,
-            descriptions=descriptions,
-        )
+        evaluate(plain / BEST, on, cache)
 
 
 def test_files_of_two_describers_make_no_recipe(workplace: Path, descriptions: Path, cache: Path) -> None:

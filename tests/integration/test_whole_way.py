@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from training.checkpoint import open_checkpoint
 from training.config import TrainingConfig
 from training.data.karpathy import load_karpathy
 from training.evaluate import evaluate, open_embedder
+from training.evaluation_data import EvaluationData
 from training.export import command, export
 from training.loop import Trainer
 from training.train import BEST, LAST, Interrupted, train
@@ -131,20 +133,21 @@ def test_a_run_directory_is_not_overwritten(run: Path, cache: Path, workplace: P
 def test_checkpoint_and_exported_model_have_the_same_figures(
     run: Path, artifact: Path, scenes: Path, cache: Path
 ) -> None:
-    data = {"data": scenes / "scenes.json", "images": scenes / "images", "judgments": None, "cache": cache}
+    val = EvaluationData(scenes / "scenes.json", scenes / "images", "val")
+    train_split = replace(val, split="train")
     kept = open_checkpoint(run / BEST).manifest.evaluation
-    for name, value in evaluate(run / BEST, split="val", **data).items():  # type: ignore[arg-type]
+    for name, value in evaluate(run / BEST, val, cache).items():
         assert kept[f"scenes/{name}"] == pytest.approx(value, abs=1e-9), name
-    of_checkpoint = evaluate(run / BEST, split="train", **data)  # type: ignore[arg-type]
-    of_model = evaluate(artifact, split="train", **data)  # type: ignore[arg-type]
+    of_checkpoint = evaluate(run / BEST, train_split, cache)
+    of_model = evaluate(artifact, train_split, cache)
     assert of_checkpoint.keys() == of_model.keys()
     for name, value in of_checkpoint.items():
         # Rounding may decide a tie: one image of 72 or two captions of 360, and a rank.
         assert of_model[name] == pytest.approx(value, abs=3 if name == "rsum" else 1.4), name
     with pytest.raises(DataError, match="no split 'testing'"):
-        evaluate(artifact, split="testing", **data)  # type: ignore[arg-type]
+        evaluate(artifact, replace(val, split="testing"), cache)
     with pytest.raises(ArtifactMissing, match="neither a checkpoint"):
-        evaluate(scenes, split="val", **data)  # type: ignore[arg-type]
+        evaluate(scenes, val, cache)
 
 
 def test_checkpoint_and_exported_model_have_the_same_scores(

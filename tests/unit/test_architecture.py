@@ -43,6 +43,7 @@ STAGES_OF_COMMAND_LINE = {
     "cli_describe.py": {"model.errors"},
     "cli_doctor.py": {"model.errors"},
     "cli_index.py": set(),
+    "cli_options.py": set(),
     "demo.py": {"model.errors"},
 }
 

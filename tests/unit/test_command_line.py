@@ -93,6 +93,15 @@ def status_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
     return end.value.code
 
 
+def make_commands_fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Whatever is called raises this error."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(typer.Typer, "__call__", fail)
+
+
 def test_commands_and_options_keep_their_names() -> None:
     assert dict(commands(typer.main.get_command(cli.app))) == OPTIONS
 
@@ -149,10 +158,9 @@ def test_error_is_one_line_and_status_2(
 def test_the_detail_of_an_error_is_printed_behind_its_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ArtifactMissing("image.onnx is not there; export it again", detail="/srv/model/image.onnx")
-
-    monkeypatch.setattr(typer.Typer, "__call__", fail)
+    make_commands_fail(
+        monkeypatch, ArtifactMissing("image.onnx is not there; export it again", detail="/srv/model/image.onnx")
+    )
     assert status_of(monkeypatch, "serve") == 2
     assert capsys.readouterr().err == "aahr: image.onnx is not there; export it again (/srv/model/image.onnx)\n"
 
@@ -165,19 +173,13 @@ def test_the_version_is_that_of_the_installed_project() -> None:
 def test_a_missing_extra_is_one_line_that_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
-
-    monkeypatch.setattr(typer.Typer, "__call__", fail)
+    make_commands_fail(monkeypatch, ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"))
     assert status_of(monkeypatch, "export", "checkpoints/mini", "--out", "var/never") == 2
     assert capsys.readouterr().err == "aahr: this needs torch, which is not installed; pip install 'aahr[train]'\n"
 
 
 def test_any_other_missing_module_is_a_fault_and_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ModuleNotFoundError("No module named 'elsewhere'", name="elsewhere")
-
-    monkeypatch.setattr(typer.Typer, "__call__", fail)
+    make_commands_fail(monkeypatch, ModuleNotFoundError("No module named 'elsewhere'", name="elsewhere"))
     with pytest.raises(ModuleNotFoundError, match="elsewhere"):
         cli.main()
 

@@ -15,6 +15,7 @@ from training.config import TrainingConfig
 from training.data.formats import FileFormat, read_split
 from training.data.sources import drawn_scenes
 from training.evaluate import evaluate
+from training.evaluation_data import EvaluationData
 from training.export.parity import draw_examples
 from training.export.variants import write_fp16, write_int8
 
@@ -44,16 +45,10 @@ class HeldOut:
         Raises DataError, naming the options that say where the data is, where it cannot be read.
         """
         try:
-            return evaluate(
-                directory,
-                data=self.data,
-                images=self.images,
-                split="val",
-                judgments=None,
-                cache=self.cache,
-                descriptions=self.descriptions,
-                data_format=self.data_format,
+            on = EvaluationData(
+                self.data, self.images, "val", descriptions=self.descriptions, data_format=self.data_format
             )
+            return evaluate(directory, on, self.cache)
         except DataError as error:
             raise DataError(
                 f"{error}; a variant is measured on val before it is written: --data and --images say where that is",

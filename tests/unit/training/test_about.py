@@ -18,6 +18,7 @@ from tests.presets import write_karpathy
 from training import about as about_module
 from training.about import About, describe_evaluation
 from training.config import DataConfig
+from training.evaluation_data import EvaluationData
 from training.scenes import write_scenes
 
 
@@ -59,7 +60,7 @@ def test_a_model_of_scenes_is_zero_shot_on_captions_and_in_domain_on_scenes(
     trained_on(monkeypatch, drawn=SCENES)
     data, images = write_karpathy(tmp_path)
     in_file = [each for each in json.loads(data.read_text())["images"] if each["split"] == "test"]
-    assert describe_evaluation(checkpoint, data=data, images=images, split="test") == About(
+    assert describe_evaluation(checkpoint, EvaluationData(data, images, "test")) == About(
         data="coco",
         split="test",
         images=len(in_file),
@@ -69,7 +70,7 @@ def test_a_model_of_scenes_is_zero_shot_on_captions_and_in_domain_on_scenes(
     )
     write_scenes(tmp_path / "scenes", count=20, seed=3)
     scenes = tmp_path / "scenes" / "scenes.json"
-    found = describe_evaluation(checkpoint, data=scenes, images=scenes.parent / "images", split="test")
+    found = describe_evaluation(checkpoint, EvaluationData(scenes, scenes.parent / "images", "test"))
     assert (found.data, found.domain) == ("scenes", "in-domain")
 
 
@@ -78,11 +79,11 @@ def test_a_model_of_captions_is_zero_shot_on_scenes_and_in_domain_on_its_own_fil
 ) -> None:
     data, images = write_karpathy(tmp_path)
     trained_on(monkeypatch, captioned=DataConfig(captions=data, images=images))
-    found = describe_evaluation(checkpoint, data=data, images=images, split="val")
+    found = describe_evaluation(checkpoint, EvaluationData(data, images, "val"))
     assert (found.domain, found.trained_on) == ("in-domain", ("captioned (coco)",))
     write_scenes(tmp_path / "scenes", count=20, seed=3)
     scenes = tmp_path / "scenes" / "scenes.json"
-    found = describe_evaluation(checkpoint, data=scenes, images=scenes.parent / "images", split="test")
+    found = describe_evaluation(checkpoint, EvaluationData(scenes, scenes.parent / "images", "test"))
     assert found.domain == "zero-shot"
     assert found.line == f"scenes test: {found.images} images, {found.captions} captions; zero-shot " + (
         "(trained on captioned (coco))"
@@ -95,7 +96,7 @@ def test_a_renamed_data_set_is_known_by_its_file(
     data, images = write_karpathy(tmp_path)
     mine = data.rename(tmp_path / "mine.json")
     trained_on(monkeypatch, photographs=DataConfig(captions=mine, images=images))
-    assert describe_evaluation(checkpoint, data=mine, images=images, split="val").domain == "in-domain"
+    assert describe_evaluation(checkpoint, EvaluationData(mine, images, "val")).domain == "in-domain"
 
 
 @pytest.mark.parametrize("directory", ["f30k_precomp", "f30k/precomp", "Flickr30K"])
@@ -105,27 +106,27 @@ def test_variants_of_a_name_are_one_data_set(
     data, images = write_karpathy(tmp_path)
     data.write_text(data.read_text().replace('"dataset": "coco"', '"dataset": "flickr30k"'))
     trained_on(monkeypatch, captioned=DataConfig(format="scan", directory=Path(directory)))
-    assert describe_evaluation(checkpoint, data=data, images=images, split="val").domain == "in-domain"
+    assert describe_evaluation(checkpoint, EvaluationData(data, images, "val")).domain == "in-domain"
 
 
 def test_other_domains_are_named(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained_on(monkeypatch, scenes=SCENES)
     news, news_images = write_news(tmp_path / "news", {"test": [news_image(0), news_image(1)]})
     aerial, aerial_images = write_aerial(tmp_path / "aerial", [aerial_image(0, "test")])
-    first = describe_evaluation(checkpoint, data=news, images=news_images, split="test", data_format="n24news")
+    first = describe_evaluation(checkpoint, EvaluationData(news, news_images, "test", data_format="n24news"))
     assert first.line == "n24news test: 2 images, 2 captions; zero-shot (trained on scenes)"
-    second = describe_evaluation(checkpoint, data=aerial, images=aerial_images, split="test", data_format="rsitmd")
+    second = describe_evaluation(checkpoint, EvaluationData(aerial, aerial_images, "test", data_format="rsitmd"))
     assert second.line == "rsitmd test: 1 images, 5 captions; zero-shot (trained on scenes)"
 
 
 def test_the_trained_default_tells_both_of_its_data_sets(tmp_path: Path) -> None:
     mini = PROJECT / "checkpoints" / "mini"
     file, images = write_aerial(tmp_path, [aerial_image(0, "test")])
-    found = describe_evaluation(mini, data=file, images=images, split="test", data_format="rsitmd")
+    found = describe_evaluation(mini, EvaluationData(file, images, "test", data_format="rsitmd"))
     assert (found.domain, found.trained_on) == ("zero-shot", ("flickr8k", "scenes"))
     write_scenes(tmp_path / "scenes", count=20, seed=3)
     scenes = tmp_path / "scenes" / "scenes.json"
-    assert describe_evaluation(mini, data=scenes, images=scenes.parent / "images", split="test").domain == "in-domain"
+    assert describe_evaluation(mini, EvaluationData(scenes, scenes.parent / "images", "test")).domain == "in-domain"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,8 @@ def test_an_exported_model_tells_what_its_manifest_names(
     evaluation: dict[str, float], precision: str, domain: str, tmp_path: Path
 ) -> None:
     data, images = write_karpathy(tmp_path)
-    found = describe_evaluation(exported(tmp_path, evaluation, precision), data=data, images=images, split="test")
+    on = EvaluationData(data, images, "test")
+    found = describe_evaluation(exported(tmp_path, evaluation, precision), on)
     assert found.domain == domain
     assert found.trained_on == tuple(dict.fromkeys(key.split("/")[0] for key in evaluation if "/" in key))
 
@@ -150,9 +152,9 @@ def test_an_exported_model_tells_what_its_manifest_names(
 def test_a_directory_without_a_model_and_a_wrong_split_are_refused(tmp_path: Path, checkpoint: Path) -> None:
     data, images = write_karpathy(tmp_path)
     with pytest.raises(ArtifactMissing, match="neither a checkpoint"):
-        describe_evaluation(images, data=data, images=images, split="test")
+        describe_evaluation(images, EvaluationData(data, images, "test"))
     with pytest.raises(DataError, match="there is no split 'dev'"):
-        describe_evaluation(checkpoint, data=data, images=images, split="dev")
+        describe_evaluation(checkpoint, EvaluationData(data, images, "dev"))
 
 
 def test_the_command_prints_and_writes_what_it_is_about(

@@ -9,6 +9,7 @@ from model.errors import UnsupportedQuery
 from tests.artifacts import write_colour_model
 from tests.presets import write_karpathy
 from training.evaluate import evaluate
+from training.evaluation_data import EvaluationData
 
 
 def encoding_threads() -> list[str]:
@@ -19,7 +20,7 @@ def test_the_threads_of_the_model_end_with_the_evaluation(tmp_path: Path) -> Non
     data, images = write_karpathy(tmp_path)
     model = write_colour_model(tmp_path / "model").directory
     before = encoding_threads()
-    assert evaluate(model, data=data, images=images, split="val", judgments=None, cache=tmp_path)["rsum"] > 0
+    assert evaluate(model, EvaluationData(data, images, "val"), tmp_path)["rsum"] > 0
     assert encoding_threads() == before
 
 
@@ -35,5 +36,5 @@ def test_the_threads_of_the_model_end_where_the_evaluation_fails(
     monkeypatch.setattr("training.evaluate.evaluate_protocol", fail)
     before = encoding_threads()
     with pytest.raises(UnsupportedQuery):
-        evaluate(model, data=data, images=images, split="val", judgments=None, cache=tmp_path)
+        evaluate(model, EvaluationData(data, images, "val"), tmp_path)
     assert encoding_threads() == before
