@@ -72,7 +72,7 @@ redis:
 chromium:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(call apt_install,chromium)
 
-$(VENV)/.installed-demo: EXTRAS = $(DEVICE),train
+$(VENV)/.installed-demo: EXTRAS = $(DEVICE),train,demo
 $(VENV)/.installed-dev: EXTRAS = $(DEVICE),train,dev
 $(VENV)/.installed-demo $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]' $(PIP_ARGS)

@@ -107,6 +107,9 @@ def evaluate(
         Path | None, typer.Option(help="CSV file of expert judgments (Flickr8k); adds Kendall's tau-c.")
     ] = None,
     descriptions: Descriptions = None,
+    normalise: Annotated[
+        bool, typer.Option("--normalise", help="Also rank with hubs held back, by a bank of the train split.")
+    ] = False,
     against: Annotated[
         Path | None,
         typer.Option(help="Another checkpoint or model, to compare by a paired bootstrap over the queries."),
@@ -121,7 +124,7 @@ def evaluate(
     from training.evaluate import show_metrics
     from training.evaluation_data import EvaluationData
 
-    on = EvaluationData(data, images, split, judgments, protocol, descriptions, data_format)
+    on = EvaluationData(data, images, split, judgments, protocol, descriptions, data_format, normalise)
     about = describe_evaluation(directory, on)
     if against is None:
         show_metrics(evaluate_directory(directory, on, cache), about, json_file)

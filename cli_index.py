@@ -46,6 +46,12 @@ def rebuild(
     kind: Annotated[str | None, typer.Option(help="Nearest-neighbour index; default: chosen and tuned.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory of the index, such as 500MB or 30%.")] = None,
     recall: Annotated[float, typer.Option(min=0.5, max=1, help="recall@10 that the index is tuned to.")] = 0.95,
+    normalise: Annotated[
+        Literal["gallery", "none"],
+        typer.Option(
+            help="Rank hubs lower, measured by the gallery's own captions and images, or by the cosine alone."
+        ),
+    ] = "gallery",
     descriptions: Descriptions = None,
     workers: Workers = None,
     batch: Batch = None,
@@ -65,7 +71,7 @@ def rebuild(
         model,
         out,
         SourceChoice(images, captions, table, strict, regions, split, descriptions),
-        AnnChoice(kind=kind, memory=memory, recall=recall),
+        AnnChoice(kind, memory, recall, normalise == "gallery"),
         Embedding(workers, batch, max_rejects, engine, ray_address),
     )
 

@@ -6,6 +6,7 @@ first, so that the answers it promises are those that the reader will get.
 
 import json
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,11 @@ SCENES = 240
 # No recipe trains on the scenes of this seed: the demo's images are new to the model.
 SCENES_SEED = 2025
 READY_WITHIN_S = 120.0
+# What the package scikit-image (extra `demo`) brings that is free of rights; NOTICE says of whom each is.
+PHOTOGRAPHS = (
+    *("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png"),
+    *("hubble_deep_field.jpg", "rocket.jpg"),
+)
 # At most this many of the user's own images are tried as queries before the demo gives up on a promised answer.
 OWN_IMAGES_TRIED = 20
 
@@ -95,9 +102,24 @@ def _prepare_scenes(model: Path, directory: Path) -> Gallery:
     file, images = folder / "scenes.json", folder / "images"
     if _field(file, "images") is None:
         _stage("data", "scenes", "--out", folder, "--count", SCENES, "--seed", SCENES_SEED)
-    if _indexed_model(index) != _field(model / "manifest.json", "model_id"):
+    added = add_photographs(images)
+    if added or _indexed_model(index) != _field(model / "manifest.json", "model_id"):
         _stage("index", "rebuild", "--model", model, "--images", images, "--captions", file, "--out", index)
     return Gallery(index, images, json.loads(file.read_bytes()))
+
+
+def add_photographs(images: Path) -> bool:
+    """Put photographs beside the drawn images, where scikit-image is installed; says whether there are new ones."""
+    package = find_spec("skimage")
+    if package is None or package.origin is None:
+        return False
+    source, folder = Path(package.origin).with_name("data"), images / "photographs"
+    missing = [name for name in PHOTOGRAPHS if (source / name).exists() and not (folder / name).exists()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in missing:
+        shutil.copyfile(source / name, folder / name)
+    return bool(missing)
 
 
 def _prepare_own(model: Path, directory: Path, images: Path) -> Gallery:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from index.bank import Bank
 from index.catalog import Catalog, NewVersion, Part
 from index.deltas import joined
 from index.items import Embeddings, Modality, Rows
@@ -25,7 +26,6 @@ KEPT_BASES = 3
 KEPT_VERSIONS = 20
 
 _BLOCK = 65_536
-_TUNING_QUERIES = 1000
 
 AnnOptions = Mapping[str, Any]  # of `index.ann.tuning.build_ann`
 
@@ -40,17 +40,24 @@ class Run:
     rows: Rows
     metadata: pa.Table
 
+    @property
+    def bank(self) -> Bank:
+        """Some of the rows, which stand for what people will search with."""
+        return Bank.of(self.vectors, self.rows, self.metadata["image_id"])
+
     @classmethod
     def of(cls, pending: PendingRows) -> "Run":
         """All rows of these."""
         return cls(pending.vectors, np.arange(len(pending)), pending.metadata)
 
 
-def publish_pending(catalog: Catalog, pending: PendingVersion, options: AnnOptions | None = None) -> VersionManifest:
-    """Publish a version that holds these rows and no others; see `Store.publish`."""
+def publish_pending(
+    catalog: Catalog, pending: PendingVersion, options: AnnOptions | None = None, *, normalise: bool = True
+) -> VersionManifest:
+    """Publish a version that holds these rows and no others; see `Store.publish`, and `LocalStore` on `normalise`."""
     with catalog.writing():
         runs = {modality: [Run.of(rows)] for modality, rows in pending.rows.items() if len(rows)}
-        parts = _main_parts(catalog, runs, options)
+        parts = _main_parts(catalog, runs, options, dict.fromkeys(Modality, normalise))
         new = NewVersion(
             kind="rebuild",
             model=pending.model,
@@ -112,7 +119,8 @@ def compact(catalog: Catalog, options: AnnOptions | None = None) -> VersionManif
         before = catalog.open()
         deleted = _deleted(before)
         live = {modality: _live(before, deleted, _numbers(before, modality)) for modality in Modality}
-        return _publish(catalog, _after(before, "compact", _main_parts(catalog, live, options)))
+        normalise = {modality: before.normalised(modality) for modality in Modality}
+        return _publish(catalog, _after(before, "compact", _main_parts(catalog, live, options, normalise)))
 
 
 def rollback(catalog: Catalog, to: str | None) -> VersionManifest:
@@ -193,7 +201,8 @@ def _change(
             delta = joined([(number, before.segments[number].size) for number in numbers[1:]], len(rows))
             numbers = [number for number in numbers if number not in delta]
             runs = [*_live(before, deleted, delta), Run.of(rows)]
-            last = [Part(_written(catalog, modality, runs, None, {"kind": "flat"}), NONE)]
+            written = _written(catalog, modality, runs, None, {"kind": "flat"}, before.bank(modality))
+            last = [Part(written, NONE)]
         else:
             last = []
         whole = (Part(before.segments[number], deleted[number]) for number in numbers)
@@ -206,13 +215,21 @@ def _after(before: Snapshot, kind: VersionKind, parts: Sequence[Part]) -> NewVer
     return NewVersion(kind=kind, model=manifest.model, images_root=manifest.images_root, parts=parts, parent=manifest)
 
 
-def _main_parts(catalog: Catalog, runs: Mapping[Modality, Sequence[Run]], options: AnnOptions | None) -> list[Part]:
+def _main_parts(
+    catalog: Catalog,
+    runs: Mapping[Modality, Sequence[Run]],
+    options: AnnOptions | None,
+    normalise: Mapping[Modality, bool],
+) -> list[Part]:
     """One segment of each modality that has rows, tuned on embeddings of the other: what people will search with."""
-    return [
-        Part(_written(catalog, modality, rows, _queries(*runs.get(modality.other, ())[:1]), options), NONE)
-        for modality, rows in runs.items()
-        if rows
-    ]
+    parts = []
+    for modality, rows in runs.items():
+        queries = next((run.bank for run in runs.get(modality.other, ())[:1]), None)
+        bank = queries if normalise[modality] and queries is not None and queries.is_enough else None
+        if rows:
+            tuning = None if queries is None else queries.vectors
+            parts.append(Part(_written(catalog, modality, rows, tuning, options, bank), NONE))
+    return parts
 
 
 def _written(
@@ -221,11 +238,19 @@ def _written(
     runs: Sequence[Run],
     queries: Embeddings | None,
     options: AnnOptions | None,
+    bank: Bank | None,
 ) -> Segment:
     table = pa.concat_tables([run.metadata for run in runs]).combine_chunks()
     dimension = runs[0].vectors.shape[1]
     return write_segment(
-        catalog.segments, modality, _blocks(runs), table, dimension=dimension, queries=queries, options=options
+        catalog.segments,
+        modality,
+        _blocks(runs),
+        table,
+        dimension=dimension,
+        queries=queries,
+        options=options,
+        bank=bank,
     )
 
 
@@ -266,12 +291,3 @@ def _rows_of_images(segment: Segment, image_ids: set[str]) -> Rows:
 
 def _union(first: Rows, second: Rows) -> Rows:
     return np.union1d(first, second)
-
-
-def _queries(run: Run | None = None) -> Embeddings | None:
-    """Embeddings of the other modality, spread over all of them."""
-    if run is None:
-        return None
-    step = max(1, len(run.rows) // _TUNING_QUERIES)
-    queries: Embeddings = run.vectors[run.rows[::step][:_TUNING_QUERIES]]
-    return queries

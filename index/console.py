@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -44,7 +45,9 @@ def print_search(
     with Runtime.load(model_directory or collection.model_directory) as runtime:
         check_model(collection, runtime)
         embedding, truncated = _encoded(runtime, query)
-    modality, similar = resolve_target(Modality.TEXT if isinstance(query, str) else Modality.IMAGE, chosen, collection)
+    asked = Modality.TEXT if isinstance(query, str) else Modality.IMAGE
+    modality, similar = resolve_target(asked, chosen, collection)
+    options = replace(options, normalise=modality is not asked)
     hits = search_unique(collection, embedding, modality, options, unique)
     _print_hits(hits, [note for note in (truncated, similar) if note is not None], offset)
 

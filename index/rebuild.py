@@ -17,6 +17,7 @@ from index.manifest import VersionInfo
 from index.pending import PendingVersion
 from index.progress import embedding_progress
 from index.queries import check_model
+from index.rebuild_progress import progress_file
 from index.rejects import Reject, printable
 from index.sources import Source, read_regions, read_source
 from index.sources.descriptions import described
@@ -71,11 +72,15 @@ class SourceChoice:
 
 @dataclass(frozen=True)
 class AnnChoice:
-    """What is wanted of the nearest-neighbour index; what is not said is chosen and tuned."""
+    """What is wanted of the nearest-neighbour index; what is not said is chosen and tuned.
+
+    With `normalise`, hubs are measured, so that they can be ranked lower.
+    """
 
     kind: str | None = None
     memory: str | None = None
     recall: float = 0.95
+    normalise: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ def rebuild(
     source = choice.read(artifact.manifest, leave_out=Path(out) if is_local(out) else None)
     dimension = artifact.manifest.dimension
     share = memory_share(ann.memory, len(source.records) + source.captions, dimension)
-    store = open_store(out, {"kind": ann.kind, "recall": ann.recall, "memory_share": share})
+    options = {"kind": ann.kind, "recall": ann.recall, "memory_share": share}
+    store = open_store(out, options, normalise=ann.normalise)
     _describe(source, console)
     return _embed_and(store.publish, store, _current(store), artifact, source, embedding, (console, started))
 
@@ -183,7 +189,7 @@ def _embed_and(
 ) -> Summary:
     console, started = shown
     settings = embedding.settings()
-    with store.workspace() as work:
+    with store.workspace() as work, progress_file(work) as progress:
         begun = time.monotonic()
         with embedding_progress(console) as track:
             known = None if current is None else current.known()
@@ -194,10 +200,11 @@ def _embed_and(
                 settings,
                 known=known,
                 describer=_describer(artifact, source),
-                track=track,
+                track=progress.follow(track),
                 tell=console.print,
             )
         rate = len(source.records) / (time.monotonic() - begun)
+        progress.publish()
         info = publish(pending)
         discard(work)
     for note in info.notes:

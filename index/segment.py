@@ -6,6 +6,7 @@
         metadata.arrow       ids, captions and payloads in columns; memory-mapped
         *ids.arrow           rows by the digests of their ids; memory-mapped
         ann.faiss            the nearest-neighbour index; absent where the vectors themselves are scanned
+        hubness.npy          [N] float32, what rankings take off (model.hubness); absent without a bank of queries
 
 Versions share segments: the name of one is the hash of its contents.
 """
@@ -20,19 +21,23 @@ from typing import Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 from numpy.lib.format import write_array_header_1_0
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from index.ann import FLAT, AnnIndex, AnnSpec, SearchParams, build_ann, open_ann
+from index.bank import Bank
 from index.items import Embeddings, Item, Modality
 from index.metadata import METADATA_FILES, Metadata, write_metadata
 from index.reranking import Candidates, best_candidates
 from index.rows import RowSet
 from model.errors import ArtifactCorrupt
+from model.hubness import Floats, spread
 from model.manifest import MANIFEST, FileEntry, describe_files, published_directory, read_manifest, verify_files
 
 SEGMENT_FORMAT: Literal["aahr-segment/1"] = "aahr-segment/1"
 VECTORS = "vectors.npy"
 ANN = "ann.faiss"
+HUBNESS = "hubness.npy"
 
 _EXPECTED = "a segment of an index, as `aahr index rebuild` writes it"
 _REMEDY = "rebuild the index with `aahr index rebuild`"
@@ -76,7 +81,14 @@ def read_segment_manifest(directory: Path) -> SegmentManifest:
 class Segment:
     """An open segment; every method may be called from many threads at once."""
 
-    def __init__(self, manifest: SegmentManifest, vectors: Embeddings, metadata: Metadata, ann: AnnIndex) -> None:
+    def __init__(
+        self,
+        manifest: SegmentManifest,
+        vectors: Embeddings,
+        metadata: Metadata,
+        ann: AnnIndex,
+        hubness: Floats | None = None,
+    ) -> None:
         self.manifest = manifest
         self.id = manifest.segment_id
         self.modality = manifest.modality
@@ -84,6 +96,7 @@ class Segment:
         self.vectors = vectors
         self.metadata = metadata
         self.ann = ann
+        self.hubness = hubness
         # When the last version that shares the segment is gone, so is what the index holds on a GPU.
         weakref.finalize(self, ann.close).atexit = False
 
@@ -96,14 +109,15 @@ class Segment:
         manifest = read_segment_manifest(directory)
         if verify:
             verify_files(directory, manifest.files)
-        vectors = _open_vectors(directory / VECTORS, manifest)
+        vectors = _open_array(directory / VECTORS, (manifest.rows, manifest.dimension))
+        hubness = _open_array(directory / HUBNESS, (manifest.rows,)) if HUBNESS in manifest.files else None
         metadata = Metadata.open(directory)
         if metadata.size != manifest.rows:
             raise ArtifactCorrupt(
                 f"{directory} has metadata of {metadata.size} rows, its manifest says {manifest.rows}; {_REMEDY}"
             )
         path = directory / ANN if ANN in manifest.files else None
-        return cls(manifest, vectors, metadata, open_ann(manifest.ann, path, vectors))
+        return cls(manifest, vectors, metadata, open_ann(manifest.ann, path, vectors), hubness)
 
     @property
     def complete(self) -> bool:
@@ -124,6 +138,12 @@ class Segment:
             params=params,
         )
 
+    @property
+    def bank(self) -> Bank:
+        """Some of its rows, which stand for what people will search the other modality with."""
+        rows = spread(self.size)
+        return Bank(self.vectors[rows], self.metadata.table(rows)["image_id"])
+
     def item(self, row: int) -> Item:
         """The item of one row."""
         return self.metadata.item(row, self.modality)
@@ -138,11 +158,13 @@ def write_segment(
     dimension: int,
     queries: Embeddings | None = None,
     options: Mapping[str, Any] | None = None,
+    bank: Bank | None = None,
 ) -> Segment:
     """Write rows, given as blocks of vectors [n, D] and one table of metadata, as a segment below `segments`; open it.
 
-    `queries` [Q, D] are what the nearest-neighbour index is tuned on, `options` are those of `build_ann`. Where the
-    same segment is there already, that one is taken. Raises OSError, and ArtifactError where nothing can be written.
+    `queries` [Q, D] are what the nearest-neighbour index is tuned on, `options` are those of `build_ann`, `bank` is
+    what the hubness of the rows is measured by. Where the same segment is there already, that one is taken. Raises
+    OSError, and ArtifactError where nothing can be written.
     """
     staged = segments / ".new"
     with published_directory(staged) as directory:
@@ -151,6 +173,8 @@ def write_segment(
         ann, spec = build_ann(stored, queries=queries, **(options or {}))
         if not ann.exact:
             ann.write(directory / ANN)
+        if bank is not None:
+            _save(directory / HUBNESS, bank.hubness(stored, metadata["image_id"]))
         manifest = SegmentManifest(
             format=SEGMENT_FORMAT,
             modality=modality,
@@ -160,12 +184,16 @@ def write_segment(
             files=describe_files(directory, [path.name for path in directory.iterdir()]),
         )
         (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    target = segments / manifest.segment_id
+    return Segment.open(_named(staged, segments / manifest.segment_id), verify=False)
+
+
+def _named(staged: Path, target: Path) -> Path:
+    """A finished segment in its place; one that is there already has the same contents."""
     if target.exists():
         shutil.rmtree(staged)
     else:
         staged.rename(target)
-    return Segment.open(target, verify=False)
+    return target
 
 
 def _write_vectors(path: Path, blocks: Iterable[Embeddings], rows: int, dimension: int) -> Embeddings:
@@ -182,21 +210,25 @@ def _write_vectors(path: Path, blocks: Iterable[Embeddings], rows: int, dimensio
     return stored
 
 
-def _open_vectors(path: Path, manifest: SegmentManifest) -> Embeddings:
+def _save(path: Path, values: Floats) -> None:
+    with path.open("wb") as file:
+        np.save(file, values)
+
+
+def _open_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ArtifactCorrupt(f"{path} is not an array of NumPy ({error}); {_REMEDY}") from error
-    if vectors.shape != (manifest.rows, manifest.dimension) or vectors.dtype != np.float32:
-        expected = f"float32 [{manifest.rows}, {manifest.dimension}]"
-        raise ArtifactCorrupt(f"{path} holds {vectors.dtype} {list(vectors.shape)}, not {expected}; {_REMEDY}")
-    plain: Embeddings = np.asarray(vectors)  # a view of the mapping without memmap's cost on every slice
+    if array.shape != shape or array.dtype != np.float32:
+        raise ArtifactCorrupt(f"{path} holds {array.dtype} {list(array.shape)}, not float32 {list(shape)}; {_REMEDY}")
+    plain: NDArray[np.float32] = np.asarray(array)  # a view of the mapping without memmap's cost on every slice
     return plain
 
 
 def _check_manifest(directory: Path, manifest: SegmentManifest) -> None:
     needed = {VECTORS, *METADATA_FILES, *(() if manifest.ann.kind == FLAT else (ANN,))}
-    if needed != set(manifest.files):
+    if needed != set(manifest.files) - {HUBNESS}:
         listed = ", ".join(sorted(manifest.files))
         raise ArtifactCorrupt(f"{directory / MANIFEST} lists {listed}, not {', '.join(sorted(needed))}; {_REMEDY}")
     if not directory.name.startswith(".") and directory.name != manifest.segment_id:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from index.ann.protocol import SearchParams
+from index.bank import Bank
 from index.filters import Filter
 from index.items import Embeddings, Item, Modality, Rows
 from index.manifest import SegmentReference, VersionManifest
@@ -17,16 +19,19 @@ from index.reranking import Candidates
 from index.rows import RowSet
 from index.segment import Segment
 from model.errors import ArtifactCorrupt
+from model.hubness import WEIGHT
 from model.manifest import MANIFEST, sha256_of_file
 
 _FILTERS_KEPT = 32
+_LEAST_BREADTH = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A row that was found: where it is, its id and its exact score."""
+    """A row that was found: where it is, its id, its exact score, and the score that it is ranked by."""
 
     score: float
+    rank_score: float
     id: str
     segment: int
     row: int
@@ -79,21 +84,47 @@ class Snapshot:
         *,
         where: Filter | None = None,
         params: SearchParams | None = None,
+        lowest: float = -np.inf,
+        normalise: bool = False,
     ) -> list[list[Found]]:
-        """For each query of [Q, D] the best `wanted` rows of one modality: falling scores, equal ones by id."""
-        numbers = [number for number, segment in enumerate(self.segments) if segment.modality is modality]
+        """For each query of [Q, D] the best `wanted` rows of one modality: falling rank scores, equal ones by id.
+
+        Rows of a score below `lowest` are left out. With `normalise`, where the modality has its hubness, the rank
+        score is the score less a share of the row's hubness, and the best are taken among more rows by their score.
+        """
+        numbers = self._numbers(modality)
+        normalise = normalise and self.normalised(modality)
+        breadth = _breadth(wanted) if normalise else wanted
         allowed = self._allowed(where)
         found = [
-            self.segments[number].search(queries, wanted, allowed=allowed[number], params=params) for number in numbers
+            self.segments[number].search(queries, breadth, allowed=allowed[number], params=params) for number in numbers
         ]
-        return [
-            self._merged([(number, parts[query]) for number, parts in zip(numbers, found, strict=True)], wanted)
-            for query in range(len(queries))
+        weight = WEIGHT if normalise else 0.0
+        ranked = [
+            [_Ranked.of(number, self.segments[number], candidates, lowest, weight) for candidates in parts]
+            for number, parts in zip(numbers, found, strict=True)
         ]
+        return [self._merged([parts[query] for parts in ranked], wanted) for query in range(len(queries))]
+
+    def normalised(self, modality: Modality) -> bool:
+        """Whether the hubness of every row of one modality is known."""
+        numbers = self._numbers(modality)
+        return bool(numbers) and all(self.segments[number].hubness is not None for number in numbers)
+
+    def bank(self, modality: Modality) -> Bank | None:
+        """What the hubness of the first rows of a modality was measured by; None without, and where it is gone."""
+        numbers = self._numbers(modality.other)
+        if not numbers or not self.normalised(modality):
+            return None
+        bank = self.segments[numbers[0]].bank
+        return bank if bank.is_enough else None
 
     def complete(self, modality: Modality) -> bool:
         """Whether a search of one modality compares with every row."""
-        return all(segment.complete for segment in self.segments if segment.modality is modality)
+        return all(self.segments[number].complete for number in self._numbers(modality))
+
+    def _numbers(self, modality: Modality) -> list[int]:
+        return [number for number, segment in enumerate(self.segments) if segment.modality is modality]
 
     def _allowed(self, where: Filter | None) -> Sequence[RowSet | None]:
         if where is None:
@@ -110,20 +141,45 @@ class Snapshot:
                 self._filtered[key] = known
         return known
 
-    def _merged(self, parts: Sequence[tuple[int, Candidates]], wanted: int) -> list[Found]:
+    def _merged(self, parts: Sequence["_Ranked"], wanted: int) -> list[Found]:
         """Ids are read for rows that are in the answer, or might be by their tie, and for no others."""
-        scores = np.concatenate([found.scores for _, found in parts] or [np.empty(0, np.float32)])
-        if not len(scores):
+        everything = np.concatenate([part.rank_scores for part in parts] or [np.empty(0, np.float32)])
+        if not len(everything):
             return []
-        lowest = np.sort(scores)[::-1][min(wanted, len(scores)) - 1]
+        least = np.sort(everything)[::-1][min(wanted, len(everything)) - 1]
         found: list[Found] = []
-        for number, candidates in parts:
-            kept = candidates.scores >= lowest
-            ids = self.segments[number].metadata.ids(candidates.rows[kept])
-            rows = candidates.rows[kept].tolist()
-            found += map(Found, candidates.scores[kept].tolist(), ids, [number] * len(rows), rows)
-        found.sort(key=lambda hit: (-hit.score, hit.id))
+        for part in parts:
+            kept = part.rank_scores >= least
+            rows = part.rows[kept]
+            ids = self.segments[part.segment].metadata.ids(rows)
+            scores, ranked = part.scores[kept].tolist(), part.rank_scores[kept].tolist()
+            found += map(Found, scores, ranked, ids, [part.segment] * len(rows), rows.tolist())
+        found.sort(key=lambda hit: (-hit.rank_score, hit.id))
         return found[:wanted]
+
+
+class _Ranked(NamedTuple):
+    """Candidates of one segment, with the scores that they are ranked by."""
+
+    segment: int
+    scores: Embeddings
+    rank_scores: Embeddings
+    rows: Rows
+
+    @classmethod
+    def of(cls, number: int, segment: Segment, found: Candidates, lowest: float, weight: float) -> "_Ranked":
+        scores, rows = found
+        if lowest > -np.inf:
+            kept = scores >= lowest
+            scores, rows = scores[kept], rows[kept]
+        if segment.hubness is None or not weight:
+            return cls(number, scores, scores, rows)
+        return cls(number, scores, scores - np.float32(weight) * segment.hubness[rows], rows)
+
+
+def _breadth(wanted: int) -> int:
+    """How many rows by score are ranked for so many: a power of two, so that neighbouring pages rank the same ones."""
+    return max(_LEAST_BREADTH, 8 << wanted.bit_length())
 
 
 def open_snapshot(

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("aahr", deadline=None)
+settings.load_profile("aahr")
 
 PROJECT = Path(__file__).parents[1]
 _NEEDING_A_DEVICE = pytest.StashKey[int]()

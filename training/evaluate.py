@@ -6,7 +6,7 @@ A checkpoint runs through torch, an exported model through ONNX Runtime, with th
 import json
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,8 @@ from model.artifact import load_model_artifact
 from model.calibration import CALIBRATION, read_calibration
 from model.datasets.scan import open_scan
 from model.descriptions import read_descriptions
-from model.errors import DataError, UnsupportedQuery
+from model.errors import ConfigError, DataError, UnsupportedQuery
+from model.hubness import WEIGHT, hubness, spread
 from model.manifest import write_text_atomically
 from model.runtime import Runtime
 from training.about import About
@@ -30,7 +31,7 @@ from training.data.scan import region_table
 from training.device import default_device
 from training.embed import ArtifactEmbedder, CheckpointEmbedder, Embedder, Floats
 from training.evaluation_data import EvaluationData
-from training.metrics import Ranks, expert_tau_c, ranks_of
+from training.metrics import Ranks, expert_tau_c, ranks_of, retrieval_metrics
 from training.network import load_backbones
 from training.protocols import check_protocol, evaluate_protocol
 
@@ -45,7 +46,9 @@ class Measured(NamedTuple):
 def evaluate(directory: Path, on: EvaluationData, cache: Path) -> dict[str, float]:
     """What the protocol measures of a checkpoint or exported model, and `expert_tau_c` where judgments are.
 
-    Of a calibrated model the standard protocol measures the expected calibration errors too, in hundredths.
+    With `normalise` all recalls are there a second time, as `normalised_…`: ranked with hubs held back
+    (`model.hubness`), by at most 1,000 images and captions of the train split. Of a calibrated model the standard
+    protocol measures the expected calibration errors too, in hundredths.
 
     Raises ArtifactMissing where `directory` holds no model, DataError for data that is not in its format or not what
     the protocol is about, and UnsupportedQuery for data that the model cannot take.
@@ -56,11 +59,17 @@ def evaluate(directory: Path, on: EvaluationData, cache: Path) -> dict[str, floa
 def measure(directory: Path, on: EvaluationData, cache: Path) -> Measured:
     """As `evaluate`, with the rank of each query's first positive."""
     check_protocol(on.protocol)
+    _refuse_own_bank(on)
     dataset = on.read()
     with closing(open_embedder(directory, cache)) as embedder:
         image_embeddings = _image_embeddings(embedder, directory, dataset, on, cache)
-        scores = image_embeddings @ embedder.texts(dataset.captions).T
+        text_embeddings = embedder.texts(dataset.captions)
+        scores = image_embeddings @ text_embeddings.T
         metrics = evaluate_protocol(on.protocol, scores, dataset, on.data)
+        if on.normalise:
+            hubs = _hubness(embedder, image_embeddings, text_embeddings, on)
+            found = retrieval_metrics(scores - WEIGHT * hubs, dataset.image_of_caption)
+            metrics |= {f"normalised_{name}": value for name, value in found.items()}
         if on.judgments is not None:
             metrics["expert_tau_c"] = _judged(embedder, dataset, image_embeddings, on.judgments)
     if on.protocol == "standard" and (directory / CALIBRATION).exists():
@@ -112,6 +121,27 @@ def _image_embeddings(
         return embedder.images(dataset.image_paths, described)
     regions = region_table(open_scan(on.data, on.split), on.images, embedder.clip, cache)
     return embedder.regions(regions, described)
+
+
+def _refuse_own_bank(on: EvaluationData) -> None:
+    if on.normalise and (on.split == "train" or on.protocol != "standard"):
+        raise ConfigError(
+            f"split {on.split} by protocol {on.protocol} is not measured with --normalise: the bank is of the train "
+            "split, and only protocol standard ranks; leave it out"
+        )
+
+
+def _hubness(embedder: Embedder, images: Floats, texts: Floats, on: EvaluationData) -> Floats:
+    """Of each image that of its row, and of each caption that of its column, added up [N, M].
+
+    Either is a constant in the ranking that it is not about, so that one matrix serves both directions.
+    """
+    if not embedder.takes_pixels:
+        raise UnsupportedQuery("a model that takes regions is not measured with --normalise; leave it out")
+    bank = replace(on, split="train").read()
+    of_images = hubness(images, embedder.texts([bank.captions[row] for row in spread(len(bank.captions))]))
+    of_texts = hubness(texts, embedder.images([bank.image_paths[row] for row in spread(len(bank))]))
+    return of_images[:, None] + of_texts[None]
 
 
 def _refuse_unsupported(embedder: Embedder, directory: Path, on: EvaluationData) -> None:

@@ -19,6 +19,7 @@ class EvaluationData:
         protocol: one of `training.protocols`.
         descriptions: those of the images, for a model that fuses semantics: without them all are taken for missing.
         data_format: of `data`.
+        normalise: whether recalls are measured a second time with hubs ranked lower, by a bank of the train split.
     """
 
     data: Path
@@ -28,6 +29,7 @@ class EvaluationData:
     protocol: str = "standard"
     descriptions: Path | None = None
     data_format: FileFormat | None = None
+    normalise: bool = False
 
     def read(self) -> ImageTextDataset:
         """The split; raises DataError for data that is not in its format."""

@@ -62,6 +62,7 @@ class Client:
         score_threshold: float | None = None,
         filter: Mapping[str, Any] | None = None,
         unique: float | None = None,
+        normalise: bool | None = None,
         with_payload: bool | None = None,
     ) -> SearchAnswer:
         """Search with exactly one of the first six; what is left out is as the service has it."""
@@ -161,6 +162,7 @@ class AsyncClient:
         score_threshold: float | None = None,
         filter: Mapping[str, Any] | None = None,
         unique: float | None = None,
+        normalise: bool | None = None,
         with_payload: bool | None = None,
     ) -> SearchAnswer:
         """See `Client.search`."""

@@ -26,13 +26,14 @@ class Item(Answer):
 
 
 class Hit(Item):
-    """An item that was found; `score` is the cosine similarity.
+    """An item that was found; `score` is the cosine similarity, `rank_score` what hits are ordered by, where not by it.
 
     `probability` is that of its belonging to the query, and `equally_good` whether the best hit is hardly ahead of it;
     both None where the model is not calibrated for the query, or the service is of an earlier version.
     """
 
     score: float
+    rank_score: float | None = None
     probability: float | None = None
     equally_good: bool | None = None
 

@@ -19,15 +19,16 @@ from model.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An item of the gallery and its cosine with the query."""
+    """An item of the gallery and its cosine with the query; `rank_score` is what it is ranked by, where not by that."""
 
     score: float
     item: Item
+    rank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
-    """What a collection promises about the order of its hits; they always fall by score.
+    """What a collection promises about the order of its hits; they always fall by what they are ranked by.
 
     `complete`: the hits are the best of all items, not of the candidates of an approximate search. `ties` says how
     items of equal score are ordered: "id" by their id, so that pages neither overlap nor leave gaps.
@@ -43,6 +44,7 @@ class SearchOptions:
 
     `limit` hits are returned after the best `offset` ones; with `score_threshold` only hits of at least that score
     count; `filter` chooses the items before the best are taken; `params` are of the kind of nearest-neighbour index.
+    With `normalise`, hubs are ranked lower where the collection knows them: for queries of the other modality.
     """
 
     limit: int = 10
@@ -50,6 +52,7 @@ class SearchOptions:
     score_threshold: float | None = None
     filter: Filter | None = None
     params: SearchParams | None = None
+    normalise: bool = False
 
 
 class Collection(Protocol):
@@ -84,6 +87,9 @@ class Collection(Protocol):
 
     def count(self, modality: Modality) -> int:
         """The number of items of one modality."""
+
+    def normalised(self, modality: Modality) -> bool:
+        """Whether it knows which items of one modality are hubs, so that `SearchOptions.normalise` has an effect."""
 
     def search(self, queries: Embeddings, target: Modality, options: SearchOptions) -> list[list[Hit]]:
         """For each L2-normalised query of [Q, D] its hits among the items of `target`.

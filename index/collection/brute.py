@@ -76,6 +76,10 @@ class BruteCollection:
         """The number of items of one modality."""
         return len(self._items[modality])
 
+    def normalised(self, modality: Modality) -> bool:  # noqa: ARG002 - the same for both
+        """Never: it ranks by the cosine alone."""
+        return False
+
     def search(self, queries: Embeddings, target: Modality, options: SearchOptions) -> list[list[Hit]]:
         """For each query of [Q, D] its hits; raises as Collection.search says."""
         queries = checked_queries(queries, self.model.dimension, options)

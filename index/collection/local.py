@@ -16,6 +16,7 @@ from index.items import Embeddings, Item, Modality
 from index.known import Known, KnownParts, KnownRows
 from index.manifest import IndexedModel, VersionInfo, VersionManifest
 from index.pending import PendingRows, PendingVersion
+from index.rebuild_progress import RebuildProgress, read_progress
 from index.segment import Segment, read_segment_manifest
 from index.snapshot import Snapshot
 from index.sources.images import image_file
@@ -63,6 +64,9 @@ class LocalCollection:
     def count(self, modality: Modality) -> int:
         return self._counts[modality]
 
+    def normalised(self, modality: Modality) -> bool:
+        return self.snapshot.normalised(modality)
+
     def search(self, queries: Embeddings, target: Modality, options: SearchOptions) -> list[list[Hit]]:
         queries = checked_queries(queries, self.model.dimension, options)
         if not self.count(target):
@@ -70,13 +74,20 @@ class LocalCollection:
         if options.offset >= self.count(target) or not len(queries):
             return [[] for _ in queries]
         wanted = options.offset + options.limit
-        found = self.snapshot.search(queries, target, wanted, where=options.filter, params=options.params)
-        lowest = -np.inf if options.score_threshold is None else options.score_threshold
+        normalise = options.normalise and self.normalised(target)
+        found = self.snapshot.search(
+            queries,
+            target,
+            wanted,
+            where=options.filter,
+            params=options.params,
+            lowest=-np.inf if options.score_threshold is None else options.score_threshold,
+            normalise=normalise,
+        )
         return [
             [
-                Hit(row.score, self.snapshot.item(row.segment, row.row))
+                Hit(row.score, self.snapshot.item(row.segment, row.row), row.rank_score if normalise else None)
                 for row in rows[options.offset :]
-                if row.score >= lowest
             ]
             for rows in found
         ]
@@ -118,11 +129,15 @@ class LocalCollection:
 
 
 class LocalStore:
-    """The versions of an index directory; `options` are those of the nearest-neighbour index of new main segments."""
+    """The versions of an index directory; `options` are those of the nearest-neighbour index of new main segments.
 
-    def __init__(self, directory: Path, options: changes.AnnOptions | None = None) -> None:
+    With `normalise`, a new version knows its hubs, as far as it has enough items of the other modality to tell them by.
+    """
+
+    def __init__(self, directory: Path, options: changes.AnnOptions | None = None, *, normalise: bool = True) -> None:
         self.catalog = Catalog(directory)
         self._options = options
+        self._normalise = normalise
 
     @property
     def location(self) -> str:
@@ -141,7 +156,7 @@ class LocalStore:
         return [self.catalog.manifest(name).info(current=name == current) for name in names]
 
     def publish(self, pending: PendingVersion) -> VersionInfo:
-        return self._described(changes.publish_pending(self.catalog, pending, self._options))
+        return self._described(changes.publish_pending(self.catalog, pending, self._options, normalise=self._normalise))
 
     def upsert(
         self,
@@ -172,6 +187,9 @@ class LocalStore:
             folder = self.catalog.directory / _WORK
         with workspace(folder):
             yield folder
+
+    def rebuilding(self) -> RebuildProgress | None:
+        return read_progress(self.catalog.directory / _WORK)
 
     def compact(self) -> VersionInfo:
         return self._described(changes.compact(self.catalog, self._options))

@@ -13,6 +13,7 @@ from index.collection import Collection
 from index.items import Modality
 from index.manifest import VersionInfo
 from index.pending import PendingRows, PendingVersion
+from index.rebuild_progress import RebuildProgress
 
 
 class Store(Protocol):
@@ -75,6 +76,9 @@ class Store(Protocol):
 
     def workspace(self) -> AbstractContextManager[Path]:
         """A folder for what is embedded but not published yet; raises ArtifactError where it is in use or refused."""
+
+    def rebuilding(self) -> RebuildProgress | None:
+        """How far a rebuild is that another process of this machine, or of this volume, is at; None without one."""
 
     def compact(self) -> VersionInfo:
         """The current version written anew, without the rows that were replaced or deleted in it."""

@@ -14,7 +14,9 @@ def to_query(request: SearchRequest) -> Query:
     return Query(
         tuple(parts),
         Modality(request.target) if request.target else None,
-        SearchOptions(request.limit, request.offset, request.score_threshold, request.filter),
+        SearchOptions(
+            request.limit, request.offset, request.score_threshold, request.filter, normalise=request.normalise
+        ),
         request.unique,
     )
 

@@ -34,6 +34,7 @@ def rendered(request: SearchRequest, results: Results) -> bytes:
         {
             **shown_fields(hit.item, request.with_payload),
             "score": hit.score,
+            "rank_score": hit.rank_score,
             "probability": probability,
             "equally_good": equally_good,
         }

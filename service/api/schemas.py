@@ -155,6 +155,11 @@ class SearchRequest(Sources):
         le=1,
         description="Leave out hits whose cosine similarity with a better hit is at least this.",
     )
+    normalise: bool = Field(
+        default=True,
+        description="Whether items that are near to whatever is asked (hubs) are ranked lower, where the index knows "
+        "them and the query is one text or image that searches the other modality.",
+    )
     with_payload: bool = Field(
         default=True, description="Whether to return the payload of the hits; if false, it is null."
     )
@@ -194,6 +199,10 @@ class Hit(Item):
     """An item that was found; `score` is the cosine similarity between query and item."""
 
     score: float
+    rank_score: float | None = Field(
+        description="What the hits are ordered by, where that is not the score: the score less a share of how much of "
+        "a hub the item is."
+    )
     probability: float | None = Field(
         description="How probable it is that query and item belong together, among the best answers to a query of the "
         "data that the model was calibrated on; null where it is not calibrated for the query."

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from index.items import Modality
+from index.rebuild_progress import RebuildProgress
 from service.api.schemas import MAX_LIMIT, MAX_OFFSET, Answer, IndexRef, ModelRef
 
 
@@ -63,6 +64,26 @@ class Rollback(BaseModel):
 
     version: str | None = Field(
         default=None, max_length=20, description="Name of a version, such as 000003; default: the one before."
+    )
+
+
+class PublishedVersion(Answer):
+    """A version that can be served."""
+
+    version: str
+    created_at: datetime
+    kind: str = Field(description="The change that made it, such as rebuild, upsert or delete.")
+    images: int
+    texts: int
+    current: bool = Field(description="Whether it is the published one.")
+
+
+class Versions(Answer):
+    """The versions of the index, the newest first, and the rebuild that is under way."""
+
+    versions: list[PublishedVersion]
+    rebuild: RebuildProgress | None = Field(
+        description="How far it is, on this machine or volume; one that was killed leaves its last state."
     )
 
 

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+from index.manifest import VersionInfo
+from index.rebuild_progress import RebuildProgress
 from model.errors import AahrError
 from service.core.errors import NotReadyError
 from service.core.generation import Generation, Loader
@@ -71,6 +73,11 @@ class Generations:
         Raises ArtifactMissing where there is none, and ArtifactError where another process is changing the index.
         """
         return await self.change(lambda: self._loader.store.rollback(to))
+
+    async def published(self) -> tuple[list[VersionInfo], RebuildProgress | None]:
+        """The versions that can be served, the oldest first, and how far the next one is where it is being made."""
+        store = self._loader.store
+        return await asyncio.to_thread(lambda: (store.versions(), store.rebuilding()))
 
     async def change(self, change: Callable[[], object]) -> Swap:
         """Run a change of the store in a thread, then serve what it published; raises what it raises."""

@@ -8,7 +8,7 @@ import numpy as np
 from index.collection import Hit
 from index.items import Modality
 from model.calibration import Calibration, DirectionCalibration
-from service.core.query import Query, Vector
+from service.core.query import Query
 
 # Of twenty best answers with this probability, one is right.
 _IMPROBABLE = 0.05
@@ -53,9 +53,6 @@ def judge(
 def _direction(
     calibration: Calibration | None, query: Query, modality: Modality, target: Modality
 ) -> DirectionCalibration | None:
-    if calibration is None or len(query.parts) != 1 or modality is target:
-        return None
-    source, weight = query.parts[0]
-    if isinstance(source, Vector) or weight <= 0:
+    if calibration is None or not query.crosses(modality, target):
         return None
     return calibration.text_to_image if target is Modality.IMAGE else calibration.image_to_text

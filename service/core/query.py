@@ -85,6 +85,11 @@ class Query:
     options: SearchOptions = field(default_factory=SearchOptions)
     unique: float | None = None
 
+    def crosses(self, modality: Modality, target: Modality) -> bool:
+        """Whether it is one text, image or item, of this modality, that searches the other one."""
+        source, weight = self.parts[0]
+        return len(self.parts) == 1 and weight > 0 and not isinstance(source, Vector) and modality is not target
+
 
 class Embedded(NamedTuple):
     """A query as a vector; its modality decides what is searched by default.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from index.items import Modality
@@ -51,7 +52,9 @@ class Searcher:
         """
         embedded = await self.embed(generation, query, watch)
         target, note = resolve_target(embedded.modality, query.target, generation.collection)
-        lookup = Lookup(embedded.embedding, target, query.options, query.unique)
+        normalise = query.options.normalise and query.crosses(embedded.modality, target)
+        options = replace(query.options, normalise=normalise)
+        lookup = Lookup(embedded.embedding, target, options, query.unique)
         hits = await generation.search.submit(lookup, watch)
         gallery = generation.collection.count(target)
         judged = judge(generation.calibration, query, embedded.modality, target, hits, gallery=gallery)

@@ -18,6 +18,8 @@ const HELP = {
   503: "See the log of the service, then try again.",
 };
 
+export const keyed = () => byId("key").value !== "";
+
 export async function ask(path, options = {}) {
   const headers = { ...options.headers };
   const key = byId("key").value;
@@ -48,7 +50,7 @@ export const post = (path, body, options = {}) =>
 // An image element sends no key, so that with a key the page asks for the file itself.
 export async function load(image, id) {
   const path = `/items/${encodeURIComponent(id)}/image`;
-  if (!byId("key").value) {
+  if (!keyed()) {
     image.src = path;
     return;
   }

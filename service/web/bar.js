@@ -1,12 +1,12 @@
 // The search bar: typing, choosing, dropping, pasting and photographing, and the chips of what is mixed in.
 import { button, byId, debounced, element } from "./dom.js";
-import { FAR } from "./query.js";
+import { MOST_WEIGHT } from "./query.js";
 
 const TYPING_MS = 250;
 
 export function startBar(query, changed) {
   const text = byId("text");
-  const image = byId("image");
+  const images = [byId("image"), byId("camera")];
   const typed = debounced(() => changed({ typing: true }), TYPING_MS);
 
   function useImage(file) {
@@ -22,7 +22,7 @@ export function startBar(query, changed) {
 
   text.addEventListener("input", () => { query.text = text.value; typed(); });
   byId("search").addEventListener("submit", (event) => { event.preventDefault(); query.text = text.value; changed({}); });
-  image.addEventListener("change", () => { useImage(image.files[0]); image.value = ""; });
+  for (const image of images) image.addEventListener("change", () => { useImage(image.files[0]); image.value = ""; });
   byId("target").addEventListener("change", (event) => { query.target = event.target.value; changed({}); });
   byId("key-field").addEventListener("submit", () => changed({}));
   document.addEventListener("paste", (event) => useImage([...event.clipboardData.files][0]));
@@ -60,12 +60,27 @@ export function showQuery(query, changed) {
 
 function drawParts(query, changed) {
   const chips = query.parts.map((part) =>
-    chip(part.weight > 0 ? `like ${part.label ?? part.id}` : `not ${part.label ?? part.id}`, part.weight === FAR ? "far" : "near", () => {
+    chip(part.weight > 0 ? `like ${part.label ?? part.id}` : `not ${part.label ?? part.id}`, part.weight < 0 ? "far" : "near", () => {
       query.parts = query.parts.filter((other) => other !== part);
-    }));
-  if (query.image) chips.unshift(chip(query.image.name || "pasted image", "near", () => { query.image = null; }, query.image));
+    }, { weight: weightOf(part) }));
+  if (query.image) {
+    chips.unshift(chip(query.image.name || "pasted image", "near", () => { query.image = null; }, { file: query.image }));
+  }
 
-  function chip(label, kind, remove, file = null) {
+  // How much a part counts beside the words, which count 1.
+  function weightOf(part) {
+    const input = element("input", { type: "number", min: -MOST_WEIGHT, max: MOST_WEIGHT, step: 0.25, value: part.weight,
+      class: "weight", "aria-label": `Weight of ${part.label ?? part.id}` });
+    input.addEventListener("change", () => {
+      const weight = Math.min(MOST_WEIGHT, Math.max(-MOST_WEIGHT, input.valueAsNumber || part.weight));
+      part.weight = weight;
+      drawParts(query, changed);
+      changed({});
+    });
+    return input;
+  }
+
+  function chip(label, kind, remove, { file = null, weight = null }) {
     const picture = file && element("img", { alt: "" });
     if (picture) {
       picture.src = URL.createObjectURL(file);
@@ -73,7 +88,7 @@ function drawParts(query, changed) {
     }
     const cross = button("×", () => { remove(); drawParts(query, changed); changed({}); byId("text").focus(); },
       { class: "plain", "aria-label": `Remove ${label}` });
-    return element("span", { class: `chip ${kind}` }, picture, element("span", {}, label), cross);
+    return element("span", { class: `chip ${kind}` }, picture, element("span", {}, label), weight, cross);
   }
 
   byId("parts").replaceChildren(...chips);

@@ -1,7 +1,8 @@
 // One item, opened: large, with its captions, what is like it, its metadata, and why it was found.
-import { ask, load, post } from "./api.js";
+import { ask, keyed, load, post } from "./api.js";
 import { button, byId, copied, element } from "./dom.js";
 import { explained } from "./explain.js";
+import { isEmpty, toBody } from "./query.js";
 import { scored } from "./results.js";
 
 const CAPTIONS = 5;
@@ -11,7 +12,7 @@ const SIMILAR = 8;
 let pending = new AbortController();
 byId("detail").addEventListener("close", () => pending.abort());
 
-// `actions` is what a card can do: open, like, unlike, and `removed` after an item is gone.
+// `actions` is what a card can do: open, like, unlike, `removed` after an item is gone.
 export function openDetail(hit, query, actions) {
   pending.abort();
   pending = new AbortController();
@@ -25,7 +26,7 @@ export function openDetail(hit, query, actions) {
   const fail = (error) => { problem.hidden = false; problem.textContent = `${error.message} ${error.help ?? ""}`; };
   const side = element("div", { class: "side" },
     element("h2", { id: "detail-title" }, hit.caption ?? hit.uri),
-    element("p", { class: "line" }, scored(hit), element("span", { class: "quiet" }, hit.uri)),
+    element("p", { class: "line" }, hit.score != null && scored(hit), element("span", { class: "quiet" }, hit.uri)),
     problem, why(hit, query, picture, fail), toolbar(hit, dialog, actions, said, fail), said,
     section("Captions that fit", related(hit, "text", CAPTIONS, (found) => element("li", {}, scored(found), ` ${found.caption}`), fail)),
     section("Similar images", related(hit, "image", SIMILAR, (found) => thumbnail(found, actions), fail), "strip"),
@@ -99,11 +100,18 @@ function metadata(hit) {
   return section("Metadata", element("dl", {}, ...rows));
 }
 
+// The query as it was sent. An image goes as a file, which a mix with one has no room for.
 function commandLine(query) {
-  if (!query.text.trim()) return null;
-  const body = JSON.stringify({ text: query.text, target: query.target, limit: 3 }).replaceAll("'", "'\\''");
-  const line = `curl -s ${location.origin}/search -H 'Content-Type: application/json' -d '${body}'`;
+  if (isEmpty(query) || (query.image && (query.text.trim() || query.parts.length))) return null;
+  const shown = element("pre", { tabindex: "0" });
   const said = element("span", { class: "quiet", role: "status" });
-  return section("From the command line", element("div", {}, element("pre", { tabindex: "0" }, line),
-    button("Copy", () => copied(line, said)), said));
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  toBody(query, { limit: 3 }).then(({ image, ...body }) => {
+    const sent = image
+      ? Object.entries(body).map(([name, value]) => `-F ${quoted(`${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)}`).join(" ")
+      : `-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
+    const file = image ? ` -F ${quoted(`image=@${query.image.name || "image.png"}`)}` : "";
+    shown.textContent = `curl -s ${location.origin}/search${keyed() ? ' -H "Authorization: Bearer $KEY"' : ""}${file} ${sent}`;
+  });
+  return section("From the command line", element("div", {}, shown, button("Copy", () => copied(shown.textContent, said)), said));
 }

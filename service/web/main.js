@@ -23,7 +23,10 @@ const ending = new IntersectionObserver(([end]) => {
 }, { rootMargin: "400px" });
 
 const actions = {
-  open: (hit) => openDetail(hit, query, actions),
+  open: (hit) => {
+    openDetail(hit, query, actions);
+    history.replaceState(null, "", toUrl(query, hit.id));
+  },
   like: (hit) => mix(hit, NEAR),
   unlike: (hit) => mix(hit, FAR),
   removed: () => search({}),
@@ -33,6 +36,28 @@ function mix(hit, weight) {
   query.parts = [...query.parts.filter((part) => part.id !== hit.id), { id: hit.id, label: hit.caption ?? hit.uri, weight }];
   showQuery(query, changed);
   changed({});
+}
+
+// The item that a link leads to. Without its score, which belongs to a query, where that does not find it.
+async function openLinked() {
+  const id = new URLSearchParams(location.search).get("open");
+  if (!id) return;
+  try {
+    actions.open(await json(`/items/${encodeURIComponent(id)}`));
+  } catch (problem) {
+    showProblem(problem, () => location.reload());
+  }
+}
+
+// Links name items by their ids, which say nothing to people.
+async function nameParts() {
+  const nameless = query.parts.filter((part) => !part.label);
+  if (!nameless.length) return;
+  await Promise.allSettled(nameless.map(async (part) => {
+    const item = await json(`/items/${encodeURIComponent(part.id)}`);
+    part.label = item.caption ?? item.uri;
+  }));
+  showQuery(query, changed);
 }
 
 // `typing` replaces the address instead of adding one to the history; `refused` is what could not be used.
@@ -124,17 +149,25 @@ function startTheme() {
 function startSearch() {
   startBar(query, changed);
   startArrows(list);
+  byId("detail").addEventListener("close", () => history.replaceState(null, "", toUrl(query)));
   showQuery(query, changed);
   window.addEventListener("popstate", () => {
     byId("detail").close();
     Object.assign(query, emptyQuery(), fromUrl(location.search));
     showQuery(query, changed);
     startFilters(query, changed).catch(() => {});
-    search({});
+    lookAt();
   });
   lookAround();
   byId("key-field").addEventListener("submit", lookAround);
+  lookAt();
+}
+
+// What the address says: its query, the names of what is mixed in, and the item that is open.
+function lookAt() {
   search({});
+  nameParts();
+  openLinked();
 }
 
 function lookAround() {

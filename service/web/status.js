@@ -23,23 +23,37 @@ export function startStatus() {
   const said = element("p", { role: "status", class: "quiet" });
   const plots = { "requests a second": [], "waiting items": [], "answers from the cache, %": [] };
   const drawn = Object.keys(plots).map((name) => element("figure", { "data-plot": name }, element("figcaption", {}, name)));
-  const act = (name, path) => button(name, async () => {
+  const act = (name, path, body = {}) => button(name, async () => {
     try {
-      const { old, new: now } = await post(path, {});
+      const { old, new: now } = await post(path, body);
       said.textContent = old.version === now.version ? `Version ${now.version} was served already.` : `Version ${now.version} is served in place of ${old.version}.`;
     } catch (problem) {
       said.textContent = `${problem.message} ${problem.help ?? ""}`;
     }
   });
-  view.replaceChildren(element("h1", {}, "Status"), facts, element("div", { class: "plots" }, ...drawn),
+  const rebuild = element("p", { class: "rebuild" });
+  const versions = element("table", { class: "versions" });
+  view.replaceChildren(element("h1", {}, "Status"), facts, element("div", { class: "plots" }, ...drawn), rebuild, versions,
     element("p", { class: "toolbar" }, act("Take the published version", "/admin/reload"), act("Roll back", "/admin/rollback")), said);
   let before = null;
+  let drawnVersions = "";
+
+  // For those with a key that allows it; drawn anew only when something changed, so that no button goes while it has the focus.
+  async function lookAtVersions(served) {
+    const found = await json("/admin/versions").catch(() => null);
+    const seen = JSON.stringify([served, found]);
+    if (!found || seen === drawnVersions) return;
+    drawnVersions = seen;
+    rebuild.replaceChildren(...(found.rebuild ? drawRebuild(found.rebuild) : []));
+    versions.replaceChildren(...drawVersions(found.versions, served, (version) => act("Serve this", "/admin/rollback", { version })));
+  }
 
   async function look() {
     try {
       const [info, ready, text] = await Promise.all([json("/info"), json("/health/ready"), (await ask("/metrics")).text()]);
       const now = { at: performance.now(), all: samples(text) };
       drawFacts(facts, info, ready, now.all);
+      await lookAtVersions(info.index.version);
       if (before) record(plots, before, now);
       before = now;
       drawn.forEach((figure) => drawPlot(figure, plots[figure.dataset.plot]));
@@ -64,6 +78,24 @@ function drawFacts(place, info, ready, all) {
     "versions refused": sum(all, "aahr_generation_refusals_total"),
   };
   place.replaceChildren(...Object.entries(rows).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))]));
+}
+
+const STALE_MS = 60_000;
+
+function drawRebuild({ stage, items, updated_at: updated }) {
+  if (Date.now() - new Date(updated) > STALE_MS) return ["A rebuild was stopped; the next one goes on where it ended."];
+  if (stage === "publishing") return ["A rebuild is being published."];
+  const counts = Object.entries(items).map(([name, { done, total }]) => element("span", {},
+    `${name} ${done} of ${total} `, element("progress", { max: Math.max(1, total), value: done, "aria-label": `${name} embedded` }), " "));
+  return ["A rebuild is under way: ", ...counts];
+}
+
+function drawVersions(versions, served, serve) {
+  const head = ["version", "made", "by", "images", "captions", ""].map((name) => element("th", { scope: "col" }, name));
+  const rows = versions.map((each) => element("tr", {},
+    ...[each.version, new Date(each.created_at).toLocaleString(), each.kind, String(each.images), String(each.texts)].map((text) => element("td", {}, text)),
+    element("td", {}, each.version === served ? "served" : serve(each.version))));
+  return [element("caption", { class: "unseen" }, "Versions of the index"), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)];
 }
 
 function record(plots, before, now) {

@@ -10,10 +10,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import KEY
+from tests.browser.steps import CARDS, search
 from tests.galleries import image_bytes
 from tests.servers import served
 
-CARDS = "#results .card:not(.skeleton)"
 DROP = """([content, name]) => {
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
     const data = new DataTransfer();
@@ -28,12 +28,6 @@ PASTE = """([content, name]) => {
     data.items.add(new File([bytes], name, { type: "image/png" }));
     document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
 }"""
-
-
-def search(page: Page, text: str) -> None:
-    page.goto("/")
-    page.fill("#text", text)
-    expect(page.locator("#status")).to_contain_text("results in")
 
 
 def encoded(colour: str) -> str:
@@ -99,7 +93,7 @@ def test_more_of_one_and_less_of_another(page: Page) -> None:
     page.locator(CARDS, has_text="red").get_by_text("More like this").first.click()
     expect(page.locator(".chip.near")).to_have_count(1)
     expect(page.locator(f"{CARDS} .caption").first).to_have_text("a red square")
-    assert re.search(r"like=.*unlike=|unlike=.*like=", page.url)
+    assert re.search(r"mix=-0\.5%3A.*mix=1%3A", page.url)
 
 
 def test_a_result_opens_and_says_why(page: Page) -> None:

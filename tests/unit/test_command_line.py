@@ -25,7 +25,7 @@ OPTIONS = {
     "average": {"first", "second", "--out", "--share", "--cache"},
     "evaluate": {
         *("directory", "--data", "--format", "--images", "--split", "--judgments", "--descriptions", "--json"),
-        *("--cache", "--protocol", "--against"),
+        *("--cache", "--protocol", "--against", "--normalise"),
     },
     "calibrate": {"directory", "--data", "--format", "--images", "--descriptions", "--cache"},
     "export": {
@@ -41,7 +41,7 @@ OPTIONS = {
     "index rebuild": {
         *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
         *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
-        "--descriptions",
+        *("--descriptions", "--normalise"),
     },
     "index add": {
         *("index", "--images", "--captions", "--table", "--descriptions", "--model", "--workers", "--max-rejects"),

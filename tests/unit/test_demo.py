@@ -10,6 +10,7 @@ import pytest
 
 import demo
 from model.errors import AahrError, ArtifactMissing
+from model.preprocess import decode_image
 from tests.artifacts import write_colour_model
 from tests.conftest import PROJECT
 
@@ -52,6 +53,21 @@ def write_checkpoint(directory: Path, sha256: str) -> Path:
 
 def answer_always(monkeypatch: pytest.MonkeyPatch, hit: Mapping[str, str]) -> None:
     monkeypatch.setattr(demo, "_search", lambda *_: [hit])
+
+
+def test_photographs_stand_beside_the_drawn_images(tmp_path: Path) -> None:
+    assert demo.add_photographs(tmp_path)
+    found = sorted(file.name for file in (tmp_path / "photographs").iterdir())
+    assert found == sorted(demo.PHOTOGRAPHS)
+    for name in found:
+        decode_image(tmp_path / "photographs" / name)
+    assert not demo.add_photographs(tmp_path)
+
+
+def test_without_their_package_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda _: None)
+    assert not demo.add_photographs(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["two dogs", 'it\'s "quoted" $HOME `ls` \\ !', "犬が二匹 🐕"])

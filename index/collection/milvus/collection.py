@@ -102,6 +102,10 @@ class MilvusCollection:
         rows = self.rows[modality]
         return self._connection.count(rows.name, rows.visible)
 
+    def normalised(self, modality: Modality) -> bool:  # noqa: ARG002 - the same for both
+        """Never: Milvus ranks by the cosine."""
+        return False
+
     def search(self, queries: Embeddings, target: Modality, options: SearchOptions) -> list[list[Hit]]:
         """See `Collection.search`; raises InvalidInput also where offset and limit reach beyond WINDOW items."""
         queries = self._checked(queries, options)

@@ -30,6 +30,7 @@ from index.collection.milvus.validation import check_lengths, validate_count, va
 from index.items import Modality
 from index.manifest import VersionInfo, VersionKind, check_base
 from index.pending import PendingRows, PendingVersion
+from index.rebuild_progress import RebuildProgress, read_progress
 from index.workspace import workspace
 from model.errors import ArtifactError, ArtifactMissing, ConfigError, InvalidInput
 
@@ -147,9 +148,16 @@ class MilvusStore:
     def workspace(self) -> Iterator[Path]:
         """See `Store.workspace`: a folder of the user's cache, since the store has none on this machine."""
         self._catalog.current()  # a server that does not answer is found out before anything is embedded
-        name = hashlib.sha256(self.location.encode()).hexdigest()[:16]
-        with workspace(Path.home() / ".cache" / "aahr" / "rebuild" / name) as folder:
+        with workspace(self._work_folder) as folder:
             yield folder
+
+    def rebuilding(self) -> RebuildProgress | None:
+        return read_progress(self._work_folder)
+
+    @property
+    def _work_folder(self) -> Path:
+        name = hashlib.sha256(self.location.encode()).hexdigest()[:16]
+        return Path.home() / ".cache" / "aahr" / "rebuild" / name
 
     def close(self) -> None:
         """Disconnect; collections that are open have connections of their own."""

@@ -1,11 +1,11 @@
-"""POST /admin/*: for the operator of the service."""
+"""/admin/*: for the operator of the service."""
 
 from fastapi import APIRouter, Depends
 
 from service.api.auth import require
 from service.api.deps import ResourcesDep
 from service.api.rendering import index_ref
-from service.api.state_schemas import Reloaded, Rollback
+from service.api.state_schemas import PublishedVersion, Reloaded, Rollback, Versions
 from service.core.generations import Swap
 from service.credentials import KeyScope
 
@@ -19,6 +19,24 @@ async def reload(resources: ResourcesDep) -> Reloaded:
     409 if it cannot be used, for example because it belongs to another model; the old version then stays in service.
     """
     return _reloaded(await resources.generations.reload())
+
+
+@router.get("/versions")
+async def versions(resources: ResourcesDep) -> Versions:
+    """The versions of the index that can be served, the newest first, and how far a rebuild is."""
+    found, rebuild = await resources.generations.published()
+    shown = [
+        PublishedVersion(
+            version=each.version,
+            created_at=each.created_at,
+            kind=each.kind,
+            images=each.images,
+            texts=each.texts,
+            current=each.current,
+        )
+        for each in reversed(found)
+    ]
+    return Versions(versions=shown, rebuild=rebuild)
 
 
 @router.post("/rollback")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
@@ -204,7 +204,6 @@ def test_random_bytes_never_do_worse_than_unreadable(content: bytes) -> None:
         decode_image(content)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"]), st.data())
 def test_flipped_bytes_never_do_worse_than_unreadable(kind: str, data: st.DataObject) -> None:
     content = bytearray(encoded(gradient_image(12, 8), kind))

@@ -30,6 +30,7 @@ OPTIONS = st.fixed_dictionaries(
         "offset": st.integers(0, 10_000),
         "score_threshold": st.none() | st.floats(-1, 1).map(lambda value: value + 0.0),
         "with_payload": st.booleans(),
+        "normalise": st.booleans(),
         "unique": st.none() | st.floats(0.5, 1),
         "filter": st.none() | st.sampled_from([{}, {"must": [{"key": "a", "match": {"value": 1}}]}]),
     }
@@ -57,7 +58,7 @@ def test_a_change_of_any_option_changes_the_digest(fields: dict[str, Any], data:
 
 def test_every_field_of_the_request_is_drawn_above() -> None:
     drawn = {"text", "image", "image_url", "id", "embedding", "mix", "target", "limit", "offset", "score_threshold"}
-    drawn |= {"with_payload", "filter", "unique"}
+    drawn |= {"with_payload", "filter", "unique", "normalise"}
     assert drawn == set(SearchRequest.model_fields)
 
 

@@ -1,9 +1,10 @@
-"""POST /admin/reload: who may call it, and what it does."""
+"""/admin/*: who may call it, and what it does."""
 
 from pathlib import Path
 
 import pytest
 
+from index.rebuild_progress import progress_file
 from tests.artifacts import write_colour_model
 from tests.galleries import BuiltGallery, build_gallery, newest_segment, write_image
 from tests.unit.service.conftest import make_app, open_client
@@ -46,6 +47,23 @@ def test_rollback_serves_the_version_before(tmp_path: Path) -> None:
         assert client.post("/admin/rollback").json()["new"]["version"] == "000001"
         assert client.post("/admin/rollback", json={"version": "000002"}).json()["new"]["version"] == "000002"
         assert client.post("/search", json={"text": "red"}).json()["index"]["version"] == "000002"
+
+
+def test_versions_are_listed_the_newest_first_with_a_rebuild_under_way(tmp_path: Path) -> None:
+    gallery = build_gallery(tmp_path)
+    with open_client(make_app(gallery.index)) as client:
+        gallery.publish(captions=False)
+        found = client.get("/admin/versions").json()
+        assert found["rebuild"] is None
+        assert [(each["version"], each["kind"], each["current"]) for each in found["versions"]] == [
+            ("000002", "rebuild", True),
+            ("000001", "rebuild", False),
+        ]
+        with progress_file(gallery.index / ".rebuild") as progress:
+            progress.follow(lambda *_: lambda _: None)("images", 7)(3)
+            progress.publish()
+            rebuild = client.get("/admin/versions").json()["rebuild"]
+        assert (rebuild["stage"], rebuild["items"]) == ("publishing", {"images": {"done": 3, "total": 7}})
 
 
 def test_damaged_new_version_is_a_conflict_and_the_old_one_serves(tmp_path: Path) -> None:
