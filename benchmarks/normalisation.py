@@ -1,4 +1,4 @@
-"""Claim: holding hubs back (`model.hubness`) finds more from the same embeddings, and 128 candidates are enough for it.
+"""Claim: holding hubs back (`model.hubness`) finds more from the same embeddings, and 64 candidates are enough for it.
 
     python benchmarks/normalisation.py var/mini
 

@@ -62,7 +62,7 @@ def best_candidates(
         elif ann.exact:
             best.append(_settled(ann, vectors, query, query_scores[found], query_rows[found], wanted, total, mask))
         else:
-            best.append(_ranked(vectors, query, query_rows[found], wanted))
+            best.append(_scan(vectors, query_rows[found], query, wanted))
     return best
 
 

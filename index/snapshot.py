@@ -23,7 +23,7 @@ from model.hubness import WEIGHT
 from model.manifest import MANIFEST, sha256_of_file
 
 _FILTERS_KEPT = 32
-_LEAST_BREADTH = 128
+_LEAST_BREADTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class _Ranked(NamedTuple):
 
 def _breadth(wanted: int) -> int:
     """How many rows by score are ranked for so many: a power of two, so that neighbouring pages rank the same ones."""
-    return max(_LEAST_BREADTH, 8 << wanted.bit_length())
+    return max(_LEAST_BREADTH, 4 << wanted.bit_length())
 
 
 def open_snapshot(
