@@ -216,7 +216,7 @@ def test_an_image_finds_itself_and_a_sentence_finds_what_the_embeddings_say(
     assert answer.json()["results"][0]["uri"] == scene["filename"]
 
     sentence = scene["sentences"][0]["raw"]
-    answer = client.post("/search", json={"text": sentence, "limit": 5})
+    answer = client.post("/search", json={"text": sentence, "limit": 5, "normalise": False})
     assert answer.status_code == 200
     found = answer.json()["results"]
     index = open_index(workplace / "index")
@@ -226,6 +226,11 @@ def test_an_image_finds_itself_and_a_sentence_finds_what_the_embeddings_say(
     best = sorted(zip(scores, (item.uri for item in images), strict=True), reverse=True)[:5]
     assert [hit["uri"] for hit in found] == [uri for _, uri in best]
     assert [hit["score"] for hit in found] == pytest.approx([score for score, _ in best], abs=1e-5)
+
+    ranked = client.post("/search", json={"text": sentence, "limit": 5}).json()["results"]
+    cosine_of = {item.uri: score for item, score in zip(images, scores, strict=True)}
+    assert [hit["score"] for hit in ranked] == pytest.approx([cosine_of[hit["uri"]] for hit in ranked], abs=1e-5)
+    assert [hit["rank_score"] for hit in ranked] == sorted((hit["rank_score"] for hit in ranked), reverse=True)
 
 
 def test_signals_are_given_back_after_training(workplace: Path, cache: Path) -> None:
