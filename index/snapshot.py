@@ -179,7 +179,7 @@ class _Ranked(NamedTuple):
 
 def _breadth(wanted: int) -> int:
     """How many rows by score are ranked for so many: a power of two, so that neighbouring pages rank the same ones."""
-    return max(_LEAST_BREADTH, 4 << wanted.bit_length())
+    return max(_LEAST_BREADTH, 2 << wanted.bit_length())
 
 
 def open_snapshot(
