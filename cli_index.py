@@ -30,6 +30,13 @@ Strict = Annotated[bool, typer.Option(help="Captions whose image is not there ar
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads that decode and encode; default: one a core.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="Images of one call of the model; default: as measured.")]
 MaxRejects = Annotated[float, typer.Option(min=0, max=1, help="Share of the images that may be refused.")]
+Normalise = Annotated[
+    Literal["gallery", "none"],
+    typer.Option(help="Rank hubs lower, told by the gallery's own captions and images, or by the cosine alone."),
+]
+Views = Annotated[
+    int, typer.Option(min=1, max=2, help="2: embed each image mirrored as well; not where left and right matter.")
+]
 Target = Annotated[Literal["image", "text"], typer.Option(help="Which items.")]
 
 
@@ -46,12 +53,8 @@ def rebuild(
     kind: Annotated[str | None, typer.Option(help="Nearest-neighbour index; default: chosen and tuned.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory of the index, such as 500MB or 30%.")] = None,
     recall: Annotated[float, typer.Option(min=0.5, max=1, help="recall@10 that the index is tuned to.")] = 0.95,
-    normalise: Annotated[
-        Literal["gallery", "none"],
-        typer.Option(
-            help="Rank hubs lower, measured by the gallery's own captions and images, or by the cosine alone."
-        ),
-    ] = "gallery",
+    normalise: Normalise = "gallery",
+    views: Views = 1,
     descriptions: Descriptions = None,
     workers: Workers = None,
     batch: Batch = None,
@@ -72,7 +75,7 @@ def rebuild(
         out,
         SourceChoice(images, captions, table, strict, regions, split, descriptions),
         AnnChoice(kind, memory, recall, normalise == "gallery"),
-        Embedding(workers, batch, max_rejects, engine, ray_address),
+        Embedding(workers, batch, max_rejects, engine, ray_address, views),
     )
 
 

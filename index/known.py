@@ -20,7 +20,8 @@ class Known(Protocol):
     """What an earlier version of the index knows; called from several threads at once.
 
     Attributes:
-        model_id: the model of its embeddings; those of another one are never used.
+        model_id: the model of its embeddings and how it was used, `IndexedModel.embedding_key`; of another one none
+            is used.
         key: changes whenever an answer may; an interrupted run is gone on with only under the same key.
     """
 

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from index.items import Modality
 from model.errors import ArtifactMismatch
 from model.manifest import FileEntry
+from model.views import MOST_VIEWS
 
 VersionKind = Literal["rebuild", "upsert", "delete", "compact"]
 INDEX_FORMAT: Literal["aahr-index/2"] = "aahr-index/2"
@@ -35,7 +36,10 @@ class VersionInfo:
 
 
 class IndexedModel(BaseModel):
-    """The model that the embeddings of an index come from, and where it lay (an absolute path)."""
+    """The model that the embeddings of an index come from, and where it lay (an absolute path).
+
+    `views`: how many views of each image were embedded and averaged (`model.views`).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -43,6 +47,12 @@ class IndexedModel(BaseModel):
     name: str
     dimension: int = Field(gt=0)
     directory: str
+    views: int = Field(default=1, ge=1, le=MOST_VIEWS)
+
+    @property
+    def embedding_key(self) -> str:
+        """Equal exactly where equal images have equal embeddings."""
+        return self.model_id if self.views == 1 else f"{self.model_id}-{self.views}-views"
 
 
 class Origin(Protocol):
@@ -63,7 +73,9 @@ class Origin(Protocol):
 
 def check_base(current: Origin, base: Origin | None) -> None:
     """Raises ArtifactMismatch where rows that were made for `base` do not fit the current version any more."""
-    if base is not None and (current.model.model_id, current.images_root) != (base.model.model_id, base.images_root):
+    if base is None:
+        return
+    if (current.model.embedding_key, current.images_root) != (base.model.embedding_key, base.images_root):
         raise ArtifactMismatch(
             f"version {current.version} is of the model {current.model.name} ({current.model.model_id}) and the images "
             f"in {current.images_root}; the rows are of {base.model.name} ({base.model.model_id}) and "

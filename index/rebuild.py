@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as with_fields
 from pathlib import Path
 
 from rich.console import Console
@@ -85,21 +86,26 @@ class AnnChoice:
 
 @dataclass(frozen=True)
 class Embedding:
-    """How images are embedded; see `index.embedding.Settings`. `engine` "ray" takes a Ray cluster, or this machine."""
+    """How images are embedded; see `index.embedding.Settings`. `engine` "ray" takes a Ray cluster, or this machine.
+
+    `views` are those of a rebuild; what is put into an index has as many as the rest of it.
+    """
 
     workers: int | None = None
     batch: int | None = None
     max_rejects: float = MAX_REJECTS
     engine: str = "local"
     ray_address: str | None = None
+    views: int = 1
 
     def settings(self) -> Settings:
         """As the pipeline takes them."""
         if self.engine != "ray":
-            return Settings(self.workers, self.batch, self.max_rejects)
+            return Settings(self.workers, self.batch, self.max_rejects, views=self.views)
         from index.embedding.ray import RayTasks  # ray is an extra
 
-        return Settings(None, self.batch, max_rejects=self.max_rejects, engine=RayTasks(self.ray_address, self.workers))
+        engine = RayTasks(self.ray_address, self.workers)
+        return Settings(None, self.batch, self.max_rejects, engine=engine, views=self.views)
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,7 @@ def change(
     def upsert(pending: PendingVersion) -> VersionInfo:
         return store.upsert(pending.rows, replace_captions=True)
 
+    embedding = with_fields(embedding, views=collection.model.views)
     return _embed_and(upsert, store, collection, artifact, source, embedding, (console, started))
 
 

@@ -110,13 +110,13 @@ class LocalCollection:
         """The rows of all segments, deleted ones too."""
         parts = [
             KnownRows(
-                self.model.model_id,
+                self.model.embedding_key,
                 segment.id,
                 {segment.modality: PendingRows(segment.vectors, segment.metadata.columns)},
             )
             for segment in self.snapshot.segments
         ]
-        return KnownParts(self.model.model_id, parts)
+        return KnownParts(self.model.embedding_key, parts)
 
     def close(self) -> None:
         """Nothing to do: files stay mapped until the last search that uses them has ended."""

@@ -19,6 +19,7 @@ from model.preprocess import ImagePreprocessing, prepare_image
 from model.runtime import GPU_CHUNK, IMAGE_CHUNK, REGION_INPUTS, TEXT_CHUNK, image_inputs
 from model.semantics import SEMANTICS_INPUT, SentenceEncoder, TextGraphs
 from model.tokens import Feeds, SentenceTokenizer, longest_first, rows_of, token_feeds
+from model.views import averaged, views_of
 
 Pixels = NDArray[np.float32]  # [3, H, W]
 
@@ -26,8 +27,12 @@ Pixels = NDArray[np.float32]  # [3, H, W]
 class Encoder:
     """The graphs of one model, each call on the thread of its caller; several threads may call at once."""
 
-    def __init__(self, artifact: ModelArtifact) -> None:
-        """Load the graphs; raises ArtifactCorrupt for one that ONNX Runtime cannot load."""
+    def __init__(self, artifact: ModelArtifact, views: int = 1) -> None:
+        """Load the graphs; raises ArtifactCorrupt for one that ONNX Runtime cannot load.
+
+        Of each image so many views are embedded and averaged.
+        """
+        self.views = views
         dimension = artifact.manifest.dimension
         self.artifact = artifact
         self.takes_pixels = artifact.manifest.image_input == "pixels"
@@ -66,7 +71,9 @@ class Encoder:
         Descriptions are embedded in chunks of their images', and left aside by a model that fuses no semantics. Raises
         InvalidInput and ArtifactError.
         """
-        return self._images.run(self._fused({"pixels": np.stack(pixels)}, descriptions), OUTPUTS[:1])[0]
+        feeds = self._fused({}, descriptions)
+        views = views_of(np.stack(pixels), self.views)
+        return averaged([self._images.run({"pixels": view, **feeds}, OUTPUTS[:1])[0] for view in views])
 
     def regions(
         self, regions: NDArray[np.float32], global_features: NDArray[np.float32], descriptions: Sequence[str | None]

@@ -26,6 +26,7 @@ from model.artifact import ModelArtifact
 from model.cores import usable_cores
 from model.descriptions import Describer
 from model.errors import ArtifactError, ConfigError, DataError, UnsupportedQuery
+from model.views import MOST_VIEWS
 
 MAX_REJECTS = 0.5
 _SHOWN = 3
@@ -43,6 +44,7 @@ class Settings:
 
     `workers`: threads, default one a usable core. `batch`: images that are prepared and encoded as one piece of work;
     another one is another job. `max_rejects`: the share of all images that may be rejects. `engine`: default threads.
+    `views`: how many of each image are averaged, 1 or 2.
     """
 
     workers: int | None = None
@@ -50,11 +52,20 @@ class Settings:
     max_rejects: float = MAX_REJECTS
     shard_records: int = SHARD_RECORDS
     engine: Engine | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in (("workers", self.workers), ("batch", self.batch), ("shard_records", self.shard_records)):
+        numbers = {
+            "workers": self.workers,
+            "batch": self.batch,
+            "shard_records": self.shard_records,
+            "views": self.views,
+        }
+        for name, value in numbers.items():
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1")
+        if self.views > MOST_VIEWS:
+            raise ConfigError(f"views is {self.views}; an image has {MOST_VIEWS}: as it is, and mirrored")
         if not 0 <= self.max_rejects <= 1:
             raise ConfigError(f"max_rejects is {self.max_rejects}; it is a share of all images, from 0 to 1")
 
@@ -80,10 +91,10 @@ def embed_source(
     Raises DataError for a source without a usable image, too many rejects, and faults of the machine (shards that are
     done stay), UnsupportedQuery for a model of another kind, and ArtifactError where `work_dir` cannot be written to.
     """
-    encoder = Encoder(artifact)
+    encoder, indexed = Encoder(artifact, settings.views), _indexed_model(artifact, settings.views)
     _check_kind(source, encoder, describer)
     _check_not_empty(source, len(source.records))
-    known = known if known is not None and known.model_id == artifact.manifest.model_id else None
+    known = known if known is not None and known.model_id == indexed.embedding_key else None
     batch = settings.batch or max(IMAGE_BATCH, encoder.image_chunk)
     with _writing(work_dir):
         job = job_key(source, encoder, known, batch, settings.shard_records, describer)
@@ -98,7 +109,7 @@ def embed_source(
     _check_not_empty(source, len(rows[Modality.IMAGE]), rejects)
     left_out = source.left_out + sum(shard.left_out for shard in done)
     stale = sum(shard.stale for shard in done)
-    return PendingVersion(_indexed_model(artifact), source.images_root, rows, rejects, left_out, stale)
+    return PendingVersion(indexed, source.images_root, rows, rejects, left_out, stale)
 
 
 def discard(work_dir: Path) -> None:
@@ -197,6 +208,8 @@ def _check_kind(source: Source, encoder: Encoder, describer: Describer | None) -
         )
     if source.regions is not None and encoder.takes_pixels:
         raise UnsupportedQuery(f"the model {name} takes images, not precomputed regions; give --images alone")
+    if source.regions is not None and encoder.views > 1:
+        raise UnsupportedQuery("precomputed regions have one view; leave out --views")
 
 
 def _check_descriptions(source: Source, encoder: Encoder, describer: Describer | None) -> None:
@@ -218,13 +231,14 @@ def _check_not_empty(source: Source, count: int, rejects: Sequence[Reject] | Non
     raise DataError(f"no image in {source.images_root} could be embedded{first}; give a folder of images")
 
 
-def _indexed_model(artifact: ModelArtifact) -> IndexedModel:
+def _indexed_model(artifact: ModelArtifact, views: int) -> IndexedModel:
     manifest = artifact.manifest
     return IndexedModel(
         model_id=manifest.model_id,
         name=manifest.name,
         dimension=manifest.dimension,
         directory=str(artifact.directory.resolve()),
+        views=views,
     )
 
 

@@ -70,6 +70,7 @@ def job_key(
         "known": known.key if known else None,
         "describer": [*describer.source, describer.at_least] if describer else None,
         "batch": batch,
+        "views": encoder.views,
         "shard": [size, SHARD_CAPTIONS, TEXT_BATCH, encoder.image_chunk, encoder.text_chunk],
         "root": str(source.images_root),
         "regions": source.regions.stamp if source.regions else None,

@@ -38,6 +38,7 @@ class Place:
     model_id: str
     images_root: Path
     describer: Source | None
+    views: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class RayTasks:
             raise ConfigError("precomputed regions are embedded on one machine; leave out --engine ray")
         artifact = embedder.encoder.artifact
         describer = None if embedder.describer is None else embedder.describer.source
-        place = Place(artifact.directory.resolve(), artifact.manifest.model_id, embedder.reader.root, describer)
+        where, views = artifact.directory.resolve(), embedder.encoder.views
+        place = Place(where, artifact.manifest.model_id, embedder.reader.root, describer, views)
         with _cluster(self) as ray:
             task = ray.remote(num_cpus=1)(_embed)
             known = ray.put(embedder.known)
@@ -87,7 +89,7 @@ def _opened(place: Place) -> tuple[Encoder, ImageReader, Describer | None]:
             f"{place.model} is the model {artifact.manifest.model_id} on a node of the cluster, here it is "
             f"{place.model_id}; copy it there"
         )
-    return Encoder(artifact), ImageReader(place.images_root), _describer(artifact, place.describer)
+    return Encoder(artifact, place.views), ImageReader(place.images_root), _describer(artifact, place.describer)
 
 
 def _describer(artifact: ModelArtifact, wanted: Source | None) -> Describer | None:

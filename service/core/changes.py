@@ -56,10 +56,10 @@ class Changes:
         await self._writer.close()
 
     async def _upsert(self, items: Sequence[NewItem], watch: Stopwatch) -> Changed:
-        prepared, model_id = await self._prepared(items, watch)
+        prepared, embedded_by = await self._prepared(items, watch)
         additions = [addition for addition in prepared if isinstance(addition, Addition)]
         with watch.measure("publish"):
-            changed = await self._writer.submit(Upserts(additions, model_id))
+            changed = await self._writer.submit(Upserts(additions, embedded_by))
         rest = iter(changed.outcomes)
         outcomes: list[Outcome] = [next(rest) if isinstance(part, Addition) else part for part in prepared]
         return changed._replace(outcomes=outcomes)
@@ -67,8 +67,11 @@ class Changes:
     async def _prepared(self, items: Sequence[NewItem], watch: Stopwatch) -> tuple[list[Addition | AahrError], str]:
         """Each item embedded, or why it cannot be; and the model that did it."""
         with self._generations.current as generation:
-            model_id = generation.encoder.runtime.model_id
-            tasks = [asyncio.ensure_future(embedded(item, generation.encoder, self._slots, watch)) for item in items]
+            embedded_by = generation.collection.model.embedding_key
+            views = generation.collection.model.views
+            tasks = [
+                asyncio.ensure_future(embedded(item, generation.encoder, views, self._slots, watch)) for item in items
+            ]
             done = await asyncio.gather(*tasks, return_exceptions=True)
         prepared: list[Addition | AahrError] = []
         for part in done:
@@ -76,7 +79,7 @@ class Changes:
             if isinstance(fault, BaseException) and not isinstance(fault, InvalidInput | OverloadedError):
                 raise fault
             prepared.append(fault)
-        return prepared, model_id
+        return prepared, embedded_by
 
     @contextmanager
     def _admitted(self, items: int, size: int) -> Iterator[None]:

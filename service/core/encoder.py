@@ -14,6 +14,7 @@ from model.errors import InvalidInput
 from model.explanations import WordMaps, word_maps
 from model.preprocess import decode_image, prepare_image
 from model.runtime import IMAGE_CHUNK, Runtime
+from model.views import averaged, views_of
 from service.core.batching import BatchLimits, BatchOwner
 from service.core.budget import Workers
 from service.core.describing import Described, Describing, Undescribed
@@ -84,17 +85,19 @@ class Encoder:
         """Raises EmptyText, TextTooLong, OverloadedError, and NotReadyError where the graph fails."""
         return await self._noting_failures(self._texts, text, watch)
 
-    async def image(self, content: bytes, watch: Stopwatch) -> Embedded:
+    async def image(self, content: bytes, watch: Stopwatch, views: int = 1) -> Embedded:
         """Raises UnreadableImage, ImageTooLarge, UnsupportedQuery, OverloadedError and NotReadyError.
 
-        An image that cannot be described is embedded nevertheless, and the notes say so.
+        An image that cannot be described is embedded nevertheless, and the notes say so. Of an image for a gallery that
+        has averages of several views, as many are embedded.
         """
-        if self._describing is None:
-            pixels = await self._workers.run(lambda: self._prepared(content, watch)[1], watch)
-            return await self._noting_failures(self._images, (pixels, _NOTHING), watch)
         image, pixels = await self._workers.run(lambda: self._prepared(content, watch), watch)
-        described = await self._describing.describe(image, watch)
-        return await self._noting_failures(self._images, (pixels, described), watch)
+        described = _NOTHING if self._describing is None else await self._describing.describe(image, watch)
+        del image  # it is larger than its pixels, which may have to wait
+        found = [
+            await self._noting_failures(self._images, (view, described), watch) for view in views_of(pixels, views)
+        ]
+        return found[0]._replace(embedding=averaged([each.embedding for each in found]))
 
     async def explain(self, text: str, content: bytes, watch: Stopwatch) -> WordMaps:
         """How much each word agrees with each cell of an image file.

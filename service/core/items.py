@@ -51,14 +51,14 @@ class Changed(NamedTuple):
     version: str
 
 
-async def embedded(item: NewItem, encoder: Encoder, slots: asyncio.Semaphore, watch: Stopwatch) -> Addition:
-    """An item with the embeddings of its image and its captions, each of which takes one of the slots.
+async def embedded(item: NewItem, encoder: Encoder, views: int, slots: asyncio.Semaphore, watch: Stopwatch) -> Addition:
+    """An item with the embeddings of its image, in so many views, and of its captions, each of which takes a slot.
 
     Raises UnreadableImage, ImageTooLarge, UnsupportedQuery, InvalidField for a caption, OverloadedError and
     NotReadyError.
     """
     async with slots:
-        image = await encoder.image(item.image, watch)
+        image = await encoder.image(item.image, watch, views)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_caption(text, encoder, slots, watch)) for text in item.captions]
     captions = [(text, task.result()) for text, task in zip(item.captions, tasks, strict=True)]

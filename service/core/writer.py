@@ -31,7 +31,7 @@ class Upserts:
     """Images that are to be in the gallery, embedded by this model; of equal ids the last one counts."""
 
     additions: Sequence[Addition]
-    model_id: str
+    embedded_by: str
 
     @property
     def items(self) -> int:
@@ -138,10 +138,12 @@ class Writer:
             await self._generations.reload()
 
     def _check_model(self, changes: Sequence[Upserts]) -> None:
-        model_id = self._generations.current.encoder.runtime.model_id
+        embedded_by = self._generations.current.collection.model.embedding_key
         for change in changes:
-            if change.model_id != model_id:
-                raise ArtifactMismatch(f"the images were embedded by {change.model_id}, the index is of {model_id} now")
+            if change.embedded_by != embedded_by:
+                raise ArtifactMismatch(
+                    f"the images were embedded by {change.embedded_by}, the index is of {embedded_by} now"
+                )
 
     async def _upsert(self, additions: Sequence[Addition]) -> list[Outcome]:
         try:

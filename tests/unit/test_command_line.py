@@ -41,7 +41,7 @@ OPTIONS = {
     "index rebuild": {
         *("--model", "--out", "--images", "--captions", "--table", "--strict", "--regions", "--split"),
         *("--kind", "--memory", "--recall", "--workers", "--batch", "--max-rejects", "--engine", "--ray-address"),
-        *("--descriptions", "--normalise"),
+        *("--descriptions", "--normalise", "--views"),
     },
     "index add": {
         *("index", "--images", "--captions", "--table", "--descriptions", "--model", "--workers", "--max-rejects"),

@@ -81,7 +81,7 @@ class MilvusCollection:
 
     def known(self) -> Known:
         """The rows of the version."""
-        return MilvusKnown(self.model.model_id, f"{self.name}/{self.version}/{self.index_id}", self.rows)
+        return MilvusKnown(self.model.embedding_key, f"{self.name}/{self.version}/{self.index_id}", self.rows)
 
     @property
     def images_root(self) -> Path:

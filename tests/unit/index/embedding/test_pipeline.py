@@ -132,6 +132,8 @@ def test_models_of_the_other_kind_are_refused(model: ModelArtifact, source: Sour
         embed_source(regions, model, tmp_path / "work")
     with pytest.raises(UnsupportedQuery, match=r"takes precomputed regions; .*give --regions"):
         embed_source(source, write_region_model(tmp_path / "regions"), tmp_path / "work")
+    with pytest.raises(UnsupportedQuery, match="have one view"):
+        embed_source(regions, write_region_model(tmp_path / "regions"), tmp_path / "work", Settings(views=2))
     assert not (tmp_path / "work").exists()
 
 
@@ -158,6 +160,8 @@ def test_progress_counts_everything_also_what_was_there(model: ModelArtifact, so
     [
         ({"workers": 0}, "workers is 0"),
         ({"batch": -1}, "batch is -1"),
+        ({"views": 0}, "views is 0"),
+        ({"views": 3}, "views is 3"),
         ({"max_rejects": 1.5}, "max_rejects is 1.5"),
         ({"max_rejects": float("nan")}, "max_rejects is nan"),
     ],
