@@ -25,17 +25,7 @@ async def reload(resources: ResourcesDep) -> Reloaded:
 async def versions(resources: ResourcesDep) -> Versions:
     """The versions of the index that can be served, the newest first, and how far a rebuild is."""
     found, rebuild = await resources.generations.published()
-    shown = [
-        PublishedVersion(
-            version=each.version,
-            created_at=each.created_at,
-            kind=each.kind,
-            images=each.images,
-            texts=each.texts,
-            current=each.current,
-        )
-        for each in reversed(found)
-    ]
+    shown = [PublishedVersion.model_validate(each, from_attributes=True) for each in reversed(found)]
     return Versions(versions=shown, rebuild=rebuild)
 
 
