@@ -110,10 +110,8 @@ def collect(runs: Path) -> list[dict[str, Any]]:
     """A row for each recipe of all runs that are there, with the difference to what it adds descriptions to."""
     rows = []
     for name in ROWS:
-        places = {
-            int(path.name.rpartition("-")[2]): path for path in runs.glob(f"{place_of(runs, name, 0).name[:-1]}*")
-        }
-        places = {seed: path for seed, path in sorted(places.items()) if (path / "measured.json").exists()}
+        places = {seed: place_of(runs, name, seed) for seed in range(_MOST_SEEDS)}
+        places = {seed: path for seed, path in places.items() if (path / "measured.json").exists()}
         measured = [json.loads((path / "measured.json").read_text(encoding="utf-8")) for path in places.values()]
         if not measured:
             continue
