@@ -108,7 +108,7 @@ def evaluate(
     ] = None,
     descriptions: Descriptions = None,
     normalise: Annotated[
-        bool, typer.Option("--normalise", help="Also rank with hubs held back, by a bank of the train split.")
+        bool, typer.Option("--normalise", help="Also report recalls with hubs penalised, by a bank of the train split.")
     ] = False,
     against: Annotated[
         Path | None,

@@ -32,7 +32,7 @@ Batch = Annotated[int | None, typer.Option(min=1, help="Images of one call of th
 MaxRejects = Annotated[float, typer.Option(min=0, max=1, help="Share of the images that may be refused.")]
 Normalise = Annotated[
     Literal["gallery", "none"],
-    typer.Option(help="Rank hubs lower, told by the gallery's own captions and images, or by the cosine alone."),
+    typer.Option(help="gallery: penalise hubs, estimated on its own captions and images; none: cosine alone."),
 ]
 Views = Annotated[
     int, typer.Option(min=1, max=2, help="2: embed each image mirrored as well; not where left and right matter.")

@@ -1,4 +1,4 @@
-"""Claim: holding hubs back (`model.hubness`) finds more from the same embeddings, and 64 candidates are enough for it.
+"""Claim: penalising hubs (`model.hubness`) finds more with the same embeddings, and 64 candidates are enough for it.
 
     python benchmarks/normalisation.py var/mini
 

@@ -1,4 +1,4 @@
-"""Claim: a gallery whose images are averages of two views is searched better, and ranking hubs lower adds to it.
+"""Claim: a gallery whose images are averages of two views is searched better, and penalising hubs adds to it.
 
     python benchmarks/views.py var/mini
 
@@ -22,7 +22,7 @@ from training.metrics import retrieval_metrics
 
 
 def main(model: Annotated[Path, typer.Argument(help="Exported model.")]) -> None:
-    """Print a table of rSum, by the number of views, with and without hubs held back."""
+    """Print a table of rSum, by the number of views, with and without hubs penalised."""
     val, train = (
         load_karpathy(FLICKR8K / "dataset_flickr8k.json", FLICKR8K / "images", split) for split in ("val", "train")
     )

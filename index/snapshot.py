@@ -89,11 +89,10 @@ class Snapshot:
     ) -> list[list[Found]]:
         """For each query of [Q, D] the best `wanted` rows of one modality: falling rank scores, equal ones by id.
 
-        Rows of a score below `lowest` are left out. With `normalise`, where the modality has its hubness, the rank
-        score is the score less a share of the row's hubness, and the best are taken among more rows by their score.
+        Rows of a score below `lowest` are left out. With `normalise`, which needs a `normalised` modality, the rank
+        score is the score less a share of the row's hubness, and the best are chosen among more candidates by score.
         """
         numbers = self._numbers(modality)
-        normalise = normalise and self.normalised(modality)
         breadth = _breadth(wanted) if normalise else wanted
         allowed = self._allowed(where)
         found = [

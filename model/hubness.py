@@ -1,11 +1,8 @@
-"""Hubs: items that are near to whatever is asked, and what ranking loses when they are not held back.
+"""Hubness: how close an item is to queries in general, which a ranking subtracts from its cosine.
 
-The soft maximum of an item's cosines with a bank of queries says how much of a hub it is; that much less it counts in a
-ranking. After the inverted softmax of Smith et al. (ICLR 2017) and QB-Norm of Bogolin et al. (CVPR 2022), as one
-number an item that is known before any query comes.
+The soft maximum of an item's cosines with a bank of queries. After the inverted softmax of Smith et al. (ICLR 2017) and
+QB-Norm of Bogolin et al. (CVPR 2022), as one number per item that is computed before any query arrives.
 """
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +11,9 @@ Floats = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
 TEMPERATURE = 0.05
-# Of the hubness, what is taken off the cosine in a ranking.
+# The share of the hubness that a ranking subtracts; chosen on val.
 WEIGHT = 0.5
-# So many queries say enough, and too few say nothing of those that will come.
+# More queries change nothing on val; fewer than the least say too little about other queries.
 BANK = 1000
 LEAST_BANK = 100
 _BLOCK = 4096
@@ -25,9 +22,8 @@ _BLOCK = 4096
 def hubness(items: Floats, bank: Floats, item_codes: Codes | None = None, bank_codes: Codes | None = None) -> Floats:
     """T log of the mean over the bank of exp(cosine / T), of each item [N]: between its mean and highest cosine.
 
-    `items` [N, D] and `bank` [B, D], B ≥ 1, are L2-normalised, the bank of what will be searched with; no query that
-    something is measured by may be in it. An item is not compared with what has its own code: to be found by one's own
-    caption makes no hub.
+    `items` [N, D] and `bank` [B, D], B ≥ 1, are L2-normalised; the bank must not contain evaluation queries. An item is
+    not compared with bank rows of its own code: being close to its own caption does not make it a hub.
     """
     found = np.empty(len(items), np.float32)
     for start in range(0, len(items), _BLOCK):
@@ -40,6 +36,6 @@ def hubness(items: Floats, bank: Floats, item_codes: Codes | None = None, bank_c
     return found
 
 
-def spread(rows: int, most: int = BANK) -> NDArray[Any]:
+def spread(rows: int, most: int = BANK) -> NDArray[np.int64]:
     """At most `most` of so many rows, at even distances."""
     return np.arange(0, rows, max(1, -(-rows // most)))

@@ -12,7 +12,8 @@ MOST_VIEWS = 2
 
 def views_of(pixels: Floats, views: int) -> list[Floats]:
     """The first `views` views, from 1 to MOST_VIEWS, of pixels [..., H, W]."""
-    return [pixels, np.ascontiguousarray(pixels[..., ::-1])][:views]
+    # Queries have one view, and must not pay for a mirror image that nobody looks at.
+    return [pixels] if views == 1 else [pixels, np.ascontiguousarray(pixels[..., ::-1])]
 
 
 def averaged(embeddings: Sequence[Floats]) -> Floats:

@@ -46,8 +46,8 @@ class Measured(NamedTuple):
 def evaluate(directory: Path, on: EvaluationData, cache: Path) -> dict[str, float]:
     """What the protocol measures of a checkpoint or exported model, and `expert_tau_c` where judgments are.
 
-    With `normalise` all recalls are there a second time, as `normalised_…`: ranked with hubs held back
-    (`model.hubness`), by at most 1,000 images and captions of the train split. Of a calibrated model the standard
+    With `normalise` all recalls are reported again as `normalised_…`, with hubs penalised (`model.hubness`) by at most
+    1,000 images and captions of the train split. Of a calibrated model the standard
     protocol measures the expected calibration errors too, in hundredths.
 
     Raises ArtifactMissing where `directory` holds no model, DataError for data that is not in its format or not what
@@ -126,8 +126,8 @@ def _image_embeddings(
 def _refuse_own_bank(on: EvaluationData) -> None:
     if on.normalise and (on.split == "train" or on.protocol != "standard"):
         raise ConfigError(
-            f"split {on.split} by protocol {on.protocol} is not measured with --normalise: the bank is of the train "
-            "split, and only protocol standard ranks; leave it out"
+            f"split {on.split} by protocol {on.protocol} cannot be measured with --normalise: the bank comes from the "
+            "train split, and only protocol standard supports it; leave it out"
         )
 
 
@@ -137,7 +137,7 @@ def _hubness(embedder: Embedder, images: Floats, texts: Floats, on: EvaluationDa
     Either is a constant in the ranking that it is not about, so that one matrix serves both directions.
     """
     if not embedder.takes_pixels:
-        raise UnsupportedQuery("a model that takes regions is not measured with --normalise; leave it out")
+        raise UnsupportedQuery("--normalise supports models of images alone, not of regions; leave it out")
     bank = replace(on, split="train").read()
     of_images = hubness(images, embedder.texts([bank.captions[row] for row in spread(len(bank.captions))]))
     of_texts = hubness(texts, embedder.images([bank.image_paths[row] for row in spread(len(bank))]))

@@ -19,7 +19,7 @@ class EvaluationData:
         protocol: one of `training.protocols`.
         descriptions: those of the images, for a model that fuses semantics: without them all are taken for missing.
         data_format: of `data`.
-        normalise: whether recalls are measured a second time with hubs ranked lower, by a bank of the train split.
+        normalise: whether recalls are reported again with hubs penalised, by a query bank of the train split.
     """
 
     data: Path

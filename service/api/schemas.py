@@ -157,8 +157,8 @@ class SearchRequest(Sources):
     )
     normalise: bool = Field(
         default=True,
-        description="Whether items that are near to whatever is asked (hubs) are ranked lower, where the index knows "
-        "them and the query is one text or image that searches the other modality.",
+        description="Whether to penalise hubs, items that are close to almost every query, in the ranking. It applies "
+        "where the index has their hubness and the query is one text or image that searches the other modality.",
     )
     with_payload: bool = Field(
         default=True, description="Whether to return the payload of the hits; if false, it is null."
@@ -200,8 +200,8 @@ class Hit(Item):
 
     score: float
     rank_score: float | None = Field(
-        description="What the hits are ordered by, where that is not the score: the score less a share of how much of "
-        "a hub the item is."
+        description="What the hits are ordered by where that is not the score: the score less a share of the item's "
+        "hubness, how close it is to queries in general."
     )
     probability: float | None = Field(
         description="How probable it is that query and item belong together, among the best answers to a query of the "

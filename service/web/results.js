@@ -8,7 +8,7 @@ const percent = (share) => (share >= 0.995 ? "> 99 %" : share < 0.005 ? "< 1 %" 
 export function scored(hit) {
   const share = hit.probability ?? Math.max(0, hit.score);
   const text = hit.probability == null ? hit.score.toFixed(3) : percent(hit.probability);
-  const ranked = hit.rank_score == null ? "" : `, ranked by ${hit.rank_score.toFixed(3)}: what is near to everything stands lower`;
+  const ranked = hit.rank_score == null ? "" : `, ranked by ${hit.rank_score.toFixed(3)} after the hubness penalty`;
   const meaning = `${hit.probability == null ? "" : `match with ${text}, `}cosine ${hit.score.toFixed(3)}${ranked}`;
   const bar = element("meter", { min: 0, max: 1, value: share.toFixed(4), "aria-label": meaning, title: meaning });
   return element("span", { class: "score" }, bar, element("span", { "aria-hidden": "true" }, text));
